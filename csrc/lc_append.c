@@ -1,0 +1,62 @@
+/* Records come into being here and nowhere else.
+ *
+ * Crash story: bytes past bl_fill are nobody's; below it they can be walked over; whether
+ * a record is alive is the slot's word. Invariants: B3 R1. */
+#include "lc_append.h"
+
+#include <string.h>
+
+#include "lc_block.h"
+#include "lc_crash.h"
+#include "lc_hash.h"
+
+uint16_t lc_append_flags(const struct lc_shard *shard, const struct lc_source *source) {
+    uint32_t flags = source->flags & (LC_RECORD_KEY_TYPE | 0xFF00u);
+    flags |= source->expires != UINT64_MAX ? LC_RECORD_EXPIRES : 0;
+    flags |= shard->checksums ? LC_RECORD_CHECKSUM : 0;
+    flags |= source->value_length >= LC_VALUE_ALIGN_FROM ? LC_RECORD_ALIGNED : 0;
+    return (uint16_t)flags;
+}
+
+uint64_t lc_append_bytes(const struct lc_shard *shard, const struct lc_source *source) {
+    return lc_record_bound(lc_append_flags(shard, source), source->key_length,
+                           source->value_length);
+}
+
+uint64_t lc_append_checksum(const struct lc_shard *shard, const struct lc_record *record,
+                            const void *value) {
+    const uint64_t *key = shard->segment->hash_key;
+    uint64_t tweak = (uint64_t)record->stamp << 32 | record->key_length;
+    tweak ^= (uint64_t)(record->flags & ~(uint32_t)LC_RECORD_DEAD) << 16;
+    uint64_t sum = lc_hash(key, lc_record_key(shard, record), record->key_length, tweak);
+    return lc_hash(key, value, record->value_length, sum);
+}
+
+void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *source,
+                           uint64_t offset, struct lc_record *out) {
+    struct shm_record *raw = lc_record_at(shard, offset);
+    uint32_t head = lc_block_head_locked(shard, lc_block_of(shard, offset));
+    struct shm_block *block = &shard->blocks[head];
+
+    lc_store_relaxed16(&raw->rc_key_length, (uint16_t)source->key_length);
+    lc_store_relaxed16(&raw->rc_flags, lc_append_flags(shard, source));
+    lc_store_relaxed32(&raw->rc_value_length, source->value_length);
+    lc_store_relaxed32(&raw->rc_stamp, source->stamp);
+    LC_CRASH(record_header_written);
+    lc_record_read(shard, offset, out);
+    if (out->flags & LC_RECORD_EXPIRES) {
+        lc_store_relaxed(lc_record_expiry_word(shard, out), source->expires);
+    }
+    memcpy(shard->heap + offset + out->key_at, source->key, source->key_length);
+    block->bl_expires = lc_max64(block->bl_expires, source->expires);
+    lc_run_fill_locked(shard, offset, offset + out->total);
+}
+
+void lc_append_value(const struct lc_shard *shard, const struct lc_source *source,
+                     const struct lc_record *record) {
+    memcpy(shard->heap + record->value_at, source->value, source->value_length);
+    if (record->flags & LC_RECORD_CHECKSUM) {
+        lc_store_relaxed(lc_record_checksum_word(shard, record),
+                         lc_append_checksum(shard, record, source->value));
+    }
+}

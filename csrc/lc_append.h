@@ -1,0 +1,37 @@
+/* Writing records into room that lc_run_room_locked found. Under the shard lock, but for
+ * the copy of a large value. */
+#ifndef LC_APPEND_H
+#define LC_APPEND_H
+
+#include "lc_record.h"
+
+struct lc_source { /* what a record is made of */
+    const void *key;
+    const void *value;
+    uint32_t key_length;
+    uint32_t value_length;
+    uint32_t stamp;
+    uint64_t expires; /* ms, UINT64_MAX: the record has no expiry word */
+    uint16_t flags;   /* key type and value type; the rest is worked out here */
+};
+
+/* Flags with everything that follows from sizes, expiry and segment. */
+uint16_t lc_append_flags(const struct lc_shard *shard, const struct lc_source *source);
+
+/* Bytes of room to ask for. */
+uint64_t lc_append_bytes(const struct lc_shard *shard, const struct lc_source *source);
+
+/* Header, expiry and key to `offset`, the fill past the whole record, value untouched. The
+ * record can be walked over from now on, but nothing points to it. */
+void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *source,
+                           uint64_t offset, struct lc_record *out);
+
+/* The value and the checksum. Needs no lock while the block is pinned. */
+void lc_append_value(const struct lc_shard *shard, const struct lc_source *source,
+                     const struct lc_record *record);
+
+/* Checksum of a record, over the key, the value, and what never changes of the header. */
+uint64_t lc_append_checksum(const struct lc_shard *shard, const struct lc_record *record,
+                            const void *value);
+
+#endif

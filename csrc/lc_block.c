@@ -1,0 +1,346 @@
+/* Block table and runs.
+ *
+ *   head                         walk: b += length(b)
+ *   v
+ *   +------+------+------+------+------+------+
+ *   | OPEN | CONT | CONT | FREE | SEAL | CONT |     bl_word of each block
+ *   | len 3| -1   | -2   | len 1| len 2| -1   |
+ *   +------+------+------+------+------+------+
+ *
+ * Concurrency: under the shard lock; readers load bl_generation and bl_word only.
+ * Crash story: a run comes and goes by the one store of its head's word. Words of blocks
+ * inside a run are not looked at by the walk, so they are written before the head (open)
+ * or before the head's freeing (free); lc_block_repair_locked sets them right.
+ * Invariants: B1 B2 B3 G1. */
+#include "lc_block.h"
+
+#include "lc_atomic.h"
+#include "lc_counter.h"
+#include "lc_crash.h"
+
+/* Longest run opened for records smaller than a block. Longer ones would save less than a
+ * hundredth of their bytes in tails. */
+#define BLOCK_RUN_MAX 8
+
+uint32_t lc_block_length_locked(const struct lc_shard *shard, uint32_t head) {
+    uint64_t word = shard->blocks[head].bl_word;
+    uint32_t length = lc_word_length(word);
+    if (lc_word_state(word) == LC_BLOCK_CONT || length == 0 ||
+        length > shard->block_count - head) {
+        return 1;
+    }
+    return length;
+}
+
+uint32_t lc_block_next_locked(const struct lc_shard *shard, uint32_t head) {
+    return head + lc_block_length_locked(shard, head);
+}
+
+uint32_t lc_block_head_locked(const struct lc_shard *shard, uint32_t block) {
+    uint64_t word = shard->blocks[block].bl_word;
+    if (lc_word_state(word) != LC_BLOCK_CONT) {
+        return block;
+    }
+    uint32_t distance = lc_word_length(word);
+    return distance <= block ? block - distance : block;
+}
+
+void lc_block_set_locked(struct lc_shard *shard, uint32_t head, enum lc_block_state state,
+                         enum lc_queue queue, uint32_t length) {
+    /* Release: pairs with the acquire of bl_word in lc_read.c; the epoch must not be seen
+     * before the generation that was bumped when the block came free. */
+    lc_store_release(&shard->blocks[head].bl_word,
+                     lc_block_word(state, queue, length, (uint32_t)shard->ctl->sh_epoch));
+}
+
+uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_bytes) {
+    uint64_t block = 1ULL << shard->block_shift;
+    uint32_t needed = (uint32_t)lc_div_up(record_bytes, block);
+    uint64_t mean = lc_max64(shard->ctl->sh_mean_bytes, 24);
+    bool uniform = shard->ctl->sh_spread_bytes < mean / 16;
+    uint32_t limit =
+        (uint32_t)lc_clamp64(shard->block_count / 64, 1, BLOCK_RUN_MAX);
+    uint64_t best_cost = UINT64_MAX;
+    uint32_t best = 1;
+
+    if (needed > limit) {
+        return needed;
+    }
+    /* Lost: the tail where the next record no longer fits, half a record on average, or
+     * just what is left when all have one size; and about two runs of the shard that are
+     * half full or waiting. In 1/65536 of the shard. */
+    for (uint32_t n = needed; n <= limit; n++) {
+        uint64_t bytes = n * block;
+        uint64_t tail = uniform ? bytes % mean : lc_min64(mean / 2, bytes);
+        uint64_t cost = (tail << 16) / bytes + ((uint64_t)2 * n << 16) / shard->block_count;
+        if (cost < best_cost) {
+            best_cost = cost;
+            best = n;
+        }
+    }
+    return lc_max64(best, needed);
+}
+
+void lc_run_measure_locked(struct lc_shard *shard, uint64_t record_bytes) {
+    struct shm_shard *ctl = shard->ctl;
+    /* Larger records get runs of their own and say nothing about the others. */
+    int64_t size = (int64_t)lc_min64(record_bytes, 2ULL << shard->block_shift);
+    int64_t mean = ctl->sh_mean_bytes;
+    int64_t spread = ctl->sh_spread_bytes;
+    if (mean == 0) {
+        ctl->sh_mean_bytes = (uint32_t)size;
+        return;
+    }
+    int64_t distance = size > mean ? size - mean : mean - size;
+    /* Rounded away from zero, so that the averages reach a constant input. */
+    int64_t step = size - mean;
+    mean += (step + (step > 0 ? 63 : -63)) / 64;
+    int64_t drift = distance - spread;
+    spread += (drift + (drift > 0 ? 63 : -63)) / 64;
+    ctl->sh_mean_bytes = (uint32_t)mean;
+    ctl->sh_spread_bytes = (uint32_t)spread;
+}
+
+/* The lowest window of `wanted` free blocks, else the longest of at least `needed`. Low
+ * addresses first: index blocks come from the other end. */
+static uint32_t run_find_free(const struct lc_shard *shard, uint32_t wanted,
+                              uint32_t needed, uint32_t *length) {
+    uint32_t best = LC_NO_BLOCK;
+    uint32_t best_length = 0;
+    uint32_t start = 0;
+    uint32_t count = 0;
+    for (uint32_t b = 0; b < shard->block_count;
+         b = lc_block_next_locked(shard, b)) {
+        if (lc_word_state(shard->blocks[b].bl_word) != LC_BLOCK_FREE) {
+            count = 0;
+            continue;
+        }
+        if (count++ == 0) {
+            start = b;
+        }
+        if (count > best_length) {
+            best = start;
+            best_length = count;
+            if (count >= wanted) {
+                break;
+            }
+        }
+    }
+    *length = best_length;
+    return best_length >= needed ? best : LC_NO_BLOCK;
+}
+
+bool lc_run_possible_locked(const struct lc_shard *shard, uint32_t count) {
+    uint32_t length;
+    return run_find_free(shard, count, count, &length) != LC_NO_BLOCK;
+}
+
+static void run_open(struct lc_shard *shard, enum lc_queue queue, uint32_t head,
+                     uint32_t length, uint32_t place) {
+    struct shm_shard *ctl = shard->ctl;
+    struct shm_block *block = &shard->blocks[head];
+    uint32_t epoch = (uint32_t)ctl->sh_epoch;
+
+    for (uint32_t i = 1; i < length; i++) {
+        lc_store_release(&shard->blocks[head + i].bl_word,
+                         lc_block_word(LC_BLOCK_CONT, queue, i, epoch));
+        LC_CRASH(run_continued);
+    }
+    block->bl_fill = 0;
+    block->bl_live = 0;
+    block->bl_expires = 0;
+    block->bl_sequence = ++ctl->sh_sequence;
+    lc_block_set_locked(shard, head, LC_BLOCK_OPEN, queue, length);
+    LC_CRASH(run_opened);
+    ctl->sh_free_blocks -= (uint32_t)lc_min64(length, ctl->sh_free_blocks);
+    ctl->sh_open[queue][place] = head;
+}
+
+static uint64_t run_room_in(const struct lc_shard *shard, uint32_t head, uint64_t bytes) {
+    const struct shm_block *block;
+    if (head >= shard->block_count) {
+        return UINT64_MAX;
+    }
+    block = &shard->blocks[head];
+    if (lc_word_state(block->bl_word) != LC_BLOCK_OPEN ||
+        lc_word_epoch(block->bl_word) != (uint32_t)shard->ctl->sh_epoch) {
+        return UINT64_MAX;
+    }
+    uint64_t size = (uint64_t)lc_block_length_locked(shard, head) << shard->block_shift;
+    uint64_t fill = lc_align_up(block->bl_fill, 8);
+    if (fill > size || size - fill < bytes) {
+        return UINT64_MAX;
+    }
+    return ((uint64_t)head << shard->block_shift) + fill;
+}
+
+static uint64_t run_left(const struct lc_shard *shard, uint32_t head) {
+    uint64_t size = (uint64_t)lc_block_length_locked(shard, head) << shard->block_shift;
+    return size - lc_min64(size, shard->blocks[head].bl_fill);
+}
+
+uint64_t lc_run_room_open_locked(struct lc_shard *shard, enum lc_queue queue,
+                                 uint64_t bytes) {
+    /* Best fit: the fuller run first, which is the later place (run_room_new). */
+    for (int place = LC_OPEN_RUNS - 1; place >= 0; place--) {
+        uint64_t at = run_room_in(shard, shard->ctl->sh_open[queue][place], bytes);
+        if (at != UINT64_MAX) {
+            return at;
+        }
+    }
+    return UINT64_MAX;
+}
+
+uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue, uint64_t bytes) {
+    uint32_t *open = shard->ctl->sh_open[queue];
+    uint64_t at = lc_run_room_open_locked(shard, queue, bytes);
+    if (at != UINT64_MAX) {
+        return at;
+    }
+    uint32_t needed = (uint32_t)lc_div_up(bytes, 1ULL << shard->block_shift);
+    uint32_t wanted = lc_run_length_locked(shard, bytes);
+    uint32_t length;
+    uint32_t head = run_find_free(shard, wanted, needed, &length);
+    if (head == LC_NO_BLOCK) {
+        return UINT64_MAX;
+    }
+    /* Keep the one with more room beside the new run, in the last place. */
+    if (open[0] < shard->block_count) {
+        if (open[1] >= shard->block_count ||
+            run_left(shard, open[1]) < run_left(shard, open[0])) {
+            if (open[1] < shard->block_count) {
+                lc_run_seal_locked(shard, open[1]);
+            }
+            open[1] = open[0];
+        } else {
+            lc_run_seal_locked(shard, open[0]);
+        }
+    }
+    run_open(shard, queue, head, (uint32_t)lc_min64(length, wanted), 0);
+    return (uint64_t)head << shard->block_shift;
+}
+
+void lc_run_fill_locked(struct lc_shard *shard, uint64_t offset, uint64_t end) {
+    uint32_t head = lc_block_head_locked(shard, lc_block_of(shard, offset));
+    /* Release: a successor that scans up to bl_fill must find the record's bytes [B3]. */
+    lc_store_release(&shard->blocks[head].bl_fill,
+                     end - ((uint64_t)head << shard->block_shift));
+    LC_CRASH(record_filled);
+}
+
+void lc_run_seal_locked(struct lc_shard *shard, uint32_t head) {
+    uint64_t word = shard->blocks[head].bl_word;
+    for (int queue = 0; queue < LC_QUEUES; queue++) {
+        for (int place = 0; place < LC_OPEN_RUNS; place++) {
+            if (shard->ctl->sh_open[queue][place] == head) {
+                shard->ctl->sh_open[queue][place] = LC_NO_BLOCK;
+            }
+        }
+    }
+    if (lc_word_state(word) == LC_BLOCK_OPEN) { /* keeps its own epoch */
+        lc_store_release(&shard->blocks[head].bl_word,
+                         lc_block_word(LC_BLOCK_SEALED, lc_word_queue(word),
+                                       lc_word_length(word), lc_word_epoch(word)));
+    }
+}
+
+void lc_run_seal_all_locked(struct lc_shard *shard) {
+    for (int queue = 0; queue < LC_QUEUES; queue++) {
+        for (int place = 0; place < LC_OPEN_RUNS; place++) {
+            uint32_t head = shard->ctl->sh_open[queue][place];
+            if (head < shard->block_count) {
+                lc_run_seal_locked(shard, head);
+            }
+        }
+    }
+}
+
+void lc_run_free_locked(struct lc_shard *shard, uint32_t head) {
+    uint32_t length = lc_block_length_locked(shard, head);
+    for (uint32_t i = 0; i < length; i++) {
+        struct shm_block *block = &shard->blocks[head + i];
+        /* Release: the unlinking stores come first. Pairs with the second load of
+         * bl_generation in lc_read.c, behind its acquire fence [G1]. */
+        lc_store_release(&block->bl_generation, block->bl_generation + 1);
+        LC_CRASH(evict_generation_bumped);
+    }
+    /* No byte of these blocks may be written before the bumps are visible: a reader that
+     * copies new bytes must find the new generation. */
+    lc_fence_seq_cst();
+    for (uint32_t i = length - 1; i > 0; i--) {
+        lc_block_set_locked(shard, head + i, LC_BLOCK_FREE, LC_SMALL, 1);
+        shard->blocks[head + i].bl_fill = 0;
+        shard->blocks[head + i].bl_live = 0;
+    }
+    shard->blocks[head].bl_live = 0;
+    lc_block_set_locked(shard, head, LC_BLOCK_FREE, LC_SMALL, 1);
+    LC_CRASH(evict_run_freed);
+    shard->ctl->sh_free_blocks += length;
+    lc_count_locked(shard, LC_SHARD_recycles, length);
+}
+
+void lc_block_repair_locked(struct lc_shard *shard) {
+    struct shm_shard *ctl = shard->ctl;
+    uint32_t free_blocks = 0;
+    uint32_t index_blocks = 0;
+    uint32_t index_pages = 0;
+    uint32_t parked = 0;
+    uint64_t sequence = ctl->sh_sequence;
+
+    for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
+        struct shm_block *block = &shard->blocks[b];
+        uint32_t length = lc_block_length_locked(shard, b);
+        uint64_t word = block->bl_word;
+        bool open = false;
+        for (uint32_t i = 1; i < length; i++) {
+            lc_store_release(&shard->blocks[b + i].bl_word,
+                             lc_block_word(LC_BLOCK_CONT, lc_word_queue(word), i,
+                                           lc_word_epoch(word)));
+        }
+        switch (lc_word_state(word)) {
+        case LC_BLOCK_FREE:
+            free_blocks++;
+            break;
+        case LC_BLOCK_INDEX:
+            index_blocks++;
+            index_pages += (uint32_t)block->bl_fill;
+            break;
+        case LC_BLOCK_PARKED:
+            parked += length;
+            break;
+        case LC_BLOCK_OPEN:
+            for (int place = 0; place < LC_OPEN_RUNS; place++) {
+                open |= ctl->sh_open[lc_word_queue(word)][place] == b;
+            }
+            if (!open) {
+                lc_run_seal_locked(shard, b);
+            }
+            break;
+        case LC_BLOCK_CONT: /* its head is gone: the freeing of the run was under way */
+            lc_block_set_locked(shard, b, LC_BLOCK_FREE, LC_SMALL, 1);
+            free_blocks++;
+            break;
+        default:
+            break;
+        }
+        if (lc_word_state(word) != LC_BLOCK_FREE) {
+            sequence = lc_max64(sequence, block->bl_sequence);
+        }
+    }
+    for (int queue = 0; queue < LC_QUEUES; queue++) {
+        for (int place = 0; place < LC_OPEN_RUNS; place++) {
+            uint32_t head = ctl->sh_open[queue][place];
+            if (head >= shard->block_count ||
+                lc_word_state(shard->blocks[head].bl_word) != LC_BLOCK_OPEN) {
+                ctl->sh_open[queue][place] = LC_NO_BLOCK;
+            }
+        }
+    }
+    ctl->sh_free_blocks = free_blocks;
+    ctl->sh_index_blocks = index_blocks;
+    ctl->sh_index_pages = index_pages;
+    ctl->sh_index_hint = shard->block_count - 1;
+    ctl->sh_index_low = 0;
+    ctl->sh_parked_blocks = parked;
+    ctl->sh_sequence = sequence;
+}

@@ -1,0 +1,343 @@
+/* Eviction: walk a victim run from its start and decide for each record.
+ *
+ *   victim   [dead][live, hit][expired][live, cold][ ... ]
+ *                      |          |         |
+ *                copy to main   unlink    unlink; from small: leave a ghost
+ *                      v
+ *   main's open run [ ... ][copy]                then: pins? bump, free.
+ *
+ * Crash story: each record is one slot change (lc_index_change_locked), before which its
+ * copy is complete. A run whose owner died half-way is simply walked again from the start.
+ * Invariants: E1 E2 G1 Z1. */
+#include "lc_evict.h"
+
+#include <string.h>
+
+#include "lc_append.h"
+#include "lc_block.h"
+#include "lc_counter.h"
+#include "lc_crash.h"
+#include "lc_hash.h"
+#include "lc_index.h"
+#include "lc_pin.h"
+#include "lc_victim.h"
+#include "lilcache.h"
+
+/* Records looked at in one slice; dead ones are cheap, but not free. */
+#define EVICT_WALK_MAX 256
+
+struct evict_slice {
+    uint64_t freed;     /* bytes walked over and not copied */
+    uint64_t relocated_bytes;
+    uint64_t limit_bytes;
+    uint32_t relocated;
+    uint32_t walked;
+    uint32_t urgency; /* hits a survivor needs beyond the usual */
+    bool may_open;    /* relocation may open a run from free blocks */
+};
+
+static bool evict_may_relocate(const struct evict_slice *slice) {
+    return slice->relocated < LC_SLICE_RECORDS ||
+           slice->relocated_bytes < slice->limit_bytes;
+}
+
+/* Hits that keep a record of this size: large ones must earn their place (performance.md
+ * 2.5; the mean is that of recent writes). */
+static uint32_t evict_threshold(const struct lc_shard *shard, uint64_t bytes) {
+    uint64_t mean = lc_max64(shard->ctl->sh_mean_bytes, 24);
+    return bytes <= 2 * mean ? 1 : bytes <= 8 * mean ? 2 : 3;
+}
+
+/* Copy the record to the end of a queue and move the slot over; same stamp, same key. */
+static bool evict_relocate(struct lc_shard *shard, const struct lc_record *record,
+                           const struct lc_place *place, enum lc_queue queue,
+                           uint64_t hits, struct evict_slice *slice) {
+    struct lc_source source = {
+        .key = lc_record_key(shard, record),
+        .value = shard->heap + record->value_at,
+        .key_length = record->key_length,
+        .value_length = record->value_length,
+        .stamp = record->stamp,
+        .expires = lc_record_expiry(shard, record),
+        .flags = record->flags,
+    };
+    struct lc_record copy;
+    uint64_t bytes = lc_append_bytes(shard, &source);
+    if (!evict_may_relocate(slice)) {
+        return false;
+    }
+    uint64_t at = slice->may_open ? lc_run_room_locked(shard, queue, bytes)
+                                  : lc_run_room_open_locked(shard, queue, bytes);
+    if (at == UINT64_MAX) {
+        return false;
+    }
+    lc_append_head_locked(shard, &source, at, &copy);
+    lc_append_value(shard, &source, &copy);
+    LC_CRASH(evict_record_copied);
+    lc_index_change_locked(shard, place,
+                           lc_slot_live(place->tag, at >> LC_UNIT_SHIFT, hits),
+                           record->total, copy.total);
+    slice->relocated++;
+    slice->relocated_bytes += copy.total;
+    lc_count_locked(shard, LC_SHARD_relocations, 1);
+    return true;
+}
+
+static void evict_unlink(struct lc_shard *shard, const struct lc_record *record,
+                         const struct lc_place *place, bool ghost) {
+    uint64_t word = 0;
+    if (ghost) {
+        shard->ctl->sh_ghost_clock += lc_div_up(record->total, 64);
+        word = lc_slot_ghost(place->tag, shard->ctl->sh_ghost_clock);
+    }
+    lc_index_change_locked(shard, place, word, record->total, 0);
+    LC_CRASH(evict_record_unlinked);
+}
+
+/* A record that fills most of its run stays where it is: the run joins main. */
+static void evict_relabel(struct lc_shard *shard, uint32_t head,
+                          const struct lc_record *record, const struct lc_place *place,
+                          uint64_t hits) {
+    uint64_t word = shard->blocks[head].bl_word;
+    lc_index_change_locked(shard, place,
+                           lc_slot_live(place->tag, record->offset >> LC_UNIT_SHIFT, hits),
+                           record->total, record->total);
+    shard->blocks[head].bl_sequence = ++shard->ctl->sh_sequence;
+    lc_store_release(&shard->blocks[head].bl_word,
+                     lc_block_word(LC_BLOCK_SEALED, LC_MAIN, lc_word_length(word),
+                                   lc_word_epoch(word)));
+    shard->ctl->sh_victim = LC_NO_BLOCK;
+    lc_count_locked(shard, LC_SHARD_relocations, 1);
+}
+
+/* True: the run was relabelled and is no victim any more. */
+static bool evict_record(struct lc_shard *shard, uint32_t head,
+                         const struct lc_record *record, const struct lc_place *place,
+                         struct evict_slice *slice) {
+    uint64_t word = shard->blocks[head].bl_word;
+    enum lc_queue queue = lc_word_queue(word);
+    uint64_t run_bytes = (uint64_t)lc_word_length(word) << shard->block_shift;
+    uint32_t mode = shard->ctl->sh_victim_mode;
+    uint64_t hits = lc_slot_hits(place->word);
+    uint32_t threshold = evict_threshold(shard, record->total);
+    bool old_epoch = lc_word_epoch(word) != (uint32_t)shard->ctl->sh_epoch;
+
+    if (old_epoch) { /* cleared long ago; nothing is lifted over an epoch */
+        evict_unlink(shard, record, place, false);
+        return false;
+    }
+    if (lc_record_expired(shard, record)) {
+        evict_unlink(shard, record, place, false);
+        lc_count_locked(shard, LC_SHARD_expirations, 1);
+        return false;
+    }
+    if (mode == LC_VICTIM_CLEAN &&
+        evict_relocate(shard, record, place, queue, hits, slice)) {
+        return false;
+    }
+    if (mode != LC_VICTIM_DROP) {
+        uint64_t left = 0; /* of its credit */
+        bool stays = false;
+        if (queue == LC_SMALL) {
+            stays = hits >= lc_min64(threshold + slice->urgency, 3);
+        } else {
+            stays = hits > slice->urgency;
+            left = threshold > 2 ? 0 : hits - 1;
+        }
+        if (stays && record->total * 2 > run_bytes) {
+            evict_relabel(shard, head, record, place, left);
+            return true;
+        }
+        if (stays && evict_relocate(shard, record, place, LC_MAIN, left, slice)) {
+            return false;
+        }
+    }
+    evict_unlink(shard, record, place, queue == LC_SMALL);
+    lc_count_locked(shard, LC_SHARD_evictions, 1);
+    return false;
+}
+
+struct evict_range {
+    uint64_t from;
+    uint64_t to;
+};
+
+static void evict_purge_slot(const struct lc_shard *shard, uint32_t group, uint64_t *slot,
+                             void *context) {
+    const struct evict_range *range = context;
+    uint64_t word = lc_load_relaxed(slot);
+    if (lc_slot_is_live(word) && lc_slot_offset(word) >= range->from &&
+        lc_slot_offset(word) < range->to) {
+        struct lc_place place = {slot, word, lc_slot_tag(word), group, 0};
+        lc_index_change_locked((struct lc_shard *)shard, &place, 0, 0, 0);
+    }
+}
+
+/* A run whose records cannot be walked (damage): find what points into it from the index. */
+static void evict_purge(struct lc_shard *shard, uint32_t head) {
+    struct evict_range range;
+    range.from = (uint64_t)head << shard->block_shift;
+    range.to = range.from + ((uint64_t)lc_block_length_locked(shard, head)
+                             << shard->block_shift);
+    for (uint32_t g = 0; g < shard->group_count; g++) {
+        lc_index_visit_locked(shard, g, evict_purge_slot, &range);
+    }
+}
+
+/* Every slot is unlinked: free the run, or park it while it is pinned [G1]. */
+static void evict_finish(struct lc_shard *shard, uint32_t head) {
+    uint64_t word = shard->blocks[head].bl_word;
+    uint32_t length = lc_block_length_locked(shard, head);
+    LC_CRASH(evict_run_unlinked);
+    if (lc_pin_any_locked(shard->segment, shard->number, head, length)) {
+        lc_store_release(&shard->blocks[head].bl_word,
+                         lc_block_word(LC_BLOCK_PARKED, lc_word_queue(word), length,
+                                       lc_word_epoch(word)));
+        shard->ctl->sh_parked_blocks += length;
+        lc_count_locked(shard, LC_SHARD_parks, 1);
+    } else {
+        lc_run_free_locked(shard, head);
+    }
+    shard->ctl->sh_victim = LC_NO_BLOCK;
+}
+
+void lc_evict_unpark_locked(struct lc_shard *shard) {
+    if (shard->ctl->sh_parked_blocks == 0) {
+        return;
+    }
+    uint32_t parked = 0;
+    for (uint32_t b = 0; b < shard->block_count;) {
+        uint32_t length = lc_block_length_locked(shard, b);
+        if (lc_word_state(shard->blocks[b].bl_word) == LC_BLOCK_PARKED) {
+            if (lc_pin_any_locked(shard->segment, shard->number, b, length)) {
+                parked += length;
+            } else {
+                lc_run_free_locked(shard, b);
+            }
+        }
+        b += length;
+    }
+    shard->ctl->sh_parked_blocks = parked;
+}
+
+/* Walk the victim until the slice is used up or the run is done. True: done. */
+static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
+                       uint64_t freed_wanted, uint32_t walk_max) {
+    struct shm_shard *ctl = shard->ctl;
+    uint32_t head = ctl->sh_victim;
+    uint64_t start = (uint64_t)head << shard->block_shift;
+    uint64_t fill =
+        lc_min64(shard->blocks[head].bl_fill,
+                 (uint64_t)lc_block_length_locked(shard, head) << shard->block_shift);
+
+    while (ctl->sh_victim_at < fill) {
+        struct lc_record record;
+        struct lc_place place;
+        if (slice->freed >= freed_wanted || slice->walked >= walk_max ||
+            !evict_may_relocate(slice)) {
+            return false;
+        }
+        if (!lc_record_read(shard, start + ctl->sh_victim_at, &record) ||
+            ctl->sh_victim_at + record.total > fill) {
+            evict_purge(shard, head);
+            break;
+        }
+        uint64_t relocated = slice->relocated_bytes;
+        lc_hash64 hash = lc_hash(shard->segment->hash_key, lc_record_key(shard, &record),
+                                 record.key_length, lc_record_key_type(&record));
+        if (lc_index_find_offset_locked(shard, hash, record.offset, &place) &&
+            evict_record(shard, head, &record, &place, slice)) {
+            return true;
+        }
+        ctl->sh_victim_at += record.total;
+        slice->walked++;
+        if (slice->relocated_bytes == relocated) {
+            slice->freed += record.total;
+        }
+    }
+    evict_finish(shard, head);
+    return true;
+}
+
+void lc_evict_slice_locked(struct lc_shard *shard, uint64_t bytes) {
+    struct shm_shard *ctl = shard->ctl;
+    uint32_t wanted = lc_run_length_locked(shard, lc_max64(ctl->sh_mean_bytes, 24)) + 1;
+    if (ctl->sh_free_blocks >= wanted) {
+        return;
+    }
+    struct evict_slice slice = {
+        .limit_bytes = bytes * LC_SLICE_FACTOR,
+        .urgency = ctl->sh_free_blocks == 0 ? 2 : ctl->sh_free_blocks * 2 < wanted,
+        .may_open = true,
+    };
+    for (int runs = 0; runs < 4 && ctl->sh_free_blocks < wanted; runs++) {
+        if (!lc_victim_ready_locked(shard, false)) {
+            return;
+        }
+        if (!evict_walk(shard, &slice, 2 * bytes, EVICT_WALK_MAX)) {
+            return;
+        }
+    }
+}
+
+/* Drop everything in the current victim, or in another one. */
+static bool evict_whole_run(struct lc_shard *shard) {
+    struct evict_slice slice = {.limit_bytes = 0, .may_open = false};
+    if (!lc_victim_ready_locked(shard, true)) {
+        return false;
+    }
+    if (shard->ctl->sh_victim_mode != LC_VICTIM_CLEAN) {
+        shard->ctl->sh_victim_mode = LC_VICTIM_DROP;
+    }
+    while (shard->ctl->sh_victim != LC_NO_BLOCK &&
+           !evict_walk(shard, &slice, UINT64_MAX, UINT32_MAX)) {
+        shard->ctl->sh_victim_mode = LC_VICTIM_DROP; /* relocations used up */
+        slice = (struct evict_slice){.limit_bytes = UINT64_MAX, .may_open = false};
+    }
+    return true;
+}
+
+/* Empty every run of a window of `count` blocks. */
+static bool evict_window(struct lc_shard *shard, uint32_t count) {
+    uint32_t end;
+    uint32_t start = lc_victim_window_locked(shard, count, &end);
+    if (start == LC_NO_BLOCK) {
+        return false;
+    }
+    for (uint32_t b = start; b < end;) {
+        uint32_t next = lc_block_next_locked(shard, b);
+        enum lc_block_state state = lc_word_state(shard->blocks[b].bl_word);
+        if (state == LC_BLOCK_OPEN || state == LC_BLOCK_SEALED) {
+            lc_run_seal_locked(shard, b);
+            shard->ctl->sh_victim = b;
+            shard->ctl->sh_victim_at = 0;
+            shard->ctl->sh_victim_mode = LC_VICTIM_POLICY;
+            struct evict_slice slice = {.limit_bytes = UINT64_MAX, .may_open = false};
+            /* Survivors go to main's open run as long as it has room. */
+            while (shard->ctl->sh_victim == b) {
+                evict_walk(shard, &slice, UINT64_MAX, UINT32_MAX);
+                if (lc_word_state(shard->blocks[b].bl_word) == LC_BLOCK_SEALED) {
+                    shard->ctl->sh_victim = b; /* relabelled: drop it all the same */
+                    shard->ctl->sh_victim_at = 0;
+                    shard->ctl->sh_victim_mode = LC_VICTIM_DROP;
+                }
+            }
+        }
+        b = next;
+    }
+    return true;
+}
+
+int lc_evict_force_locked(struct lc_shard *shard, uint64_t bytes) {
+    uint32_t count = (uint32_t)lc_div_up(bytes, 1ULL << shard->block_shift);
+    lc_evict_unpark_locked(shard);
+    for (uint32_t tries = 0; tries <= shard->block_count; tries++) {
+        if (lc_run_possible_locked(shard, count)) {
+            return LILCACHE_OK;
+        }
+        if (count == 1 ? !evict_whole_run(shard) : !evict_window(shard, count)) {
+            return LILCACHE_NO_SPACE;
+        }
+    }
+    return LILCACHE_NO_SPACE;
+}

@@ -1,0 +1,96 @@
+/* Structs that live in the process: this process's view of a segment. The geometry is
+ * copied and checked once at attach; the copies, not the segment's words, are believed. */
+#ifndef LC_HANDLE_H
+#define LC_HANDLE_H
+
+#include <pthread.h>
+
+#include "lc_layout.h"
+#include "lc_os.h"
+
+struct lc_segment;
+
+struct lc_shard {
+    struct shm_shard *ctl;
+    struct shm_group *groups;
+    struct shm_block *blocks;
+    uint8_t *heap;
+    uint64_t heap_bytes;
+    uint64_t record_max; /* bytes of the largest record that can be valid */
+    uint32_t number;
+    uint32_t block_count;
+    uint32_t block_shift;
+    uint32_t group_count;
+    uint32_t group_shift;    /* 64 - log2(group_count) */
+    uint32_t page_shift;     /* log2 of pages per block */
+    uint32_t owner_pages;    /* pages of an index block taken by its owner table */
+    uint32_t page_numbers;   /* pages in the shard; page numbers are below it */
+    uint32_t ghosts_per_group; /* ghosts that may make the index grow, for each group */
+    bool checksums;
+    struct lc_segment *segment;
+};
+
+/* One pinned block: how many live views of this process lie in it. */
+struct lc_local_pin {
+    uint64_t word; /* LC_PIN_WORD */
+    uint32_t views;
+    uint32_t blocks; /* what it adds to rw_pinned_blocks */
+};
+
+struct lc_segment {
+    uint8_t *base;
+    uint64_t size;
+    uint64_t max_value;
+    uint64_t hash_key[2];
+    struct shm_header *header;
+    uint32_t shard_count;
+    uint32_t row_count;
+    uint32_t row_bytes;
+    uint32_t row_pins;
+    uint64_t rows_at;
+    struct lc_shard *shards;
+
+    int fd;       /* the object; may be shared over fork, no lock is taken through it */
+    int lock_fd;  /* own open file description; our row's byte is locked through it */
+    int row;      /* our process row, or -1 */
+    int spare_fd; /* between fork's prepare and its two ends: the child's description */
+    int spare_row;
+    uint64_t claimed; /* rw_state we wrote at the claim */
+
+    struct lc_os_id id;
+    bool created;
+    bool anonymous;
+    char object_name[256];
+
+    pthread_mutex_t pin_mutex; /* guards pins and the claim of a row */
+    struct lc_local_pin *pins; /* row_pins entries */
+    uint64_t sweep_after_ms;   /* monotonic; rate of sweeps */
+    uint64_t calls;            /* paces the look whether the name is still there */
+    uint32_t references;       /* handles of this process; guarded by the registry */
+    struct lc_segment *next;   /* registry */
+};
+
+/* What lilcache_open hands out. Several may share one segment. */
+struct lilcache {
+    struct lc_segment *segment;
+    bool created;
+};
+
+static inline struct shm_row *lc_row_at(const struct lc_segment *segment, uint32_t row) {
+    return (struct shm_row *)(segment->base + segment->rows_at +
+                              (uint64_t)row * segment->row_bytes);
+}
+
+static inline struct lc_shard *lc_shard_of(const struct lc_segment *segment, lc_hash64 h) {
+    return &segment->shards[h & (segment->shard_count - 1)];
+}
+
+static inline uint32_t lc_group_of(const struct lc_shard *shard, lc_hash64 h) {
+    return shard->group_count == 1 ? 0 : (uint32_t)(h >> shard->group_shift);
+}
+
+/* Bits 6 to 33: apart from the shard's (0 to 5) and from all that choose a group below
+ * 2^30 groups. */
+static inline uint64_t lc_tag_of(lc_hash64 h) { return h >> 6 & LC_TAG_MASK; }
+
+#endif

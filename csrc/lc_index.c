@@ -1,0 +1,292 @@
+/* Finding, claiming and changing slots. Growth and upkeep are in lc_group.c.
+ *
+ * Concurrency: readers probe without the lock (lc_read.c) while the lock holder changes
+ * slots; every change a reader can see is one 64-bit store [I1].
+ * Crash story: the intent line holds the slot's old and new word and the values of every
+ * hint before and after. The slot decides which: lc_index_repair_locked.
+ * Invariants: I1 I2 I3 I4 H1. */
+#include "lc_index.h"
+
+#include <string.h>
+
+#include "lc_block.h"
+#include "lc_counter.h"
+#include "lc_crash.h"
+#include "lc_group.h"
+#include "lc_pages.h"
+
+bool lc_index_ghost_young_locked(const struct lc_shard *shard, uint64_t slot) {
+    uint64_t age = (shard->ctl->sh_ghost_clock - lc_slot_unit(slot)) & LC_UNIT_MASK;
+    /* As long as what main could hold: nine tenths of the heap, in 64-byte steps. */
+    return age <= shard->heap_bytes / 10 * 9 / 64;
+}
+
+static bool index_key_equal(const struct lc_shard *shard, const struct lc_record *record,
+                            const void *key, uint32_t key_length, uint32_t key_type) {
+    return record->key_length == key_length && lc_record_key_type(record) == key_type &&
+           memcmp(lc_record_key(shard, record), key, key_length) == 0;
+}
+
+bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const void *key,
+                          uint32_t key_length, uint32_t key_type, struct lc_found *out,
+                          struct lc_place *ghost) {
+    uint32_t number = lc_group_of(shard, hash);
+    uint64_t tag = lc_tag_of(hash);
+    struct lc_group group;
+    if (ghost) {
+        ghost->slot = NULL;
+    }
+    if (!lc_group_open(shard, shard->groups[number].gr_dir, &group)) {
+        return false;
+    }
+    uint32_t at = lc_group_home(&group, tag);
+    for (uint32_t distance = 0; distance <= LC_PROBE_MAX; distance++) {
+        struct shm_bucket *bucket = lc_group_bucket(shard, &group, at);
+        if (!bucket) {
+            return false;
+        }
+        for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
+            uint64_t word = lc_load_relaxed(&bucket->bk_slot[i]);
+            if (word == 0 || lc_slot_tag(word) != tag) {
+                continue;
+            }
+            struct lc_place place = {&bucket->bk_slot[i], word, tag, number, distance};
+            if (!lc_slot_is_live(word)) {
+                if (ghost) {
+                    *ghost = place;
+                }
+            } else if (lc_record_read(shard, lc_slot_offset(word), &out->record) &&
+                       index_key_equal(shard, &out->record, key, key_length, key_type)) {
+                out->place = place;
+                return true;
+            }
+        }
+        if (lc_overflow_of(bucket->bk_overflow, tag) == 0) {
+            return false;
+        }
+        at = lc_group_after(&group, at);
+    }
+    return false;
+}
+
+bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
+                                 uint64_t offset, struct lc_place *out) {
+    uint32_t number = lc_group_of(shard, hash);
+    uint64_t tag = lc_tag_of(hash);
+    uint64_t wanted = lc_slot_live(tag, offset >> LC_UNIT_SHIFT, 0);
+    struct lc_group group;
+    if (!lc_group_open(shard, shard->groups[number].gr_dir, &group)) {
+        return false;
+    }
+    uint32_t at = lc_group_home(&group, tag);
+    for (uint32_t distance = 0; distance <= LC_PROBE_MAX; distance++) {
+        struct shm_bucket *bucket = lc_group_bucket(shard, &group, at);
+        if (!bucket) {
+            return false;
+        }
+        for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
+            uint64_t word = lc_load_relaxed(&bucket->bk_slot[i]);
+            if ((word & ~LC_SLOT_HITS) == wanted) {
+                *out = (struct lc_place){&bucket->bk_slot[i], word, tag, number, distance};
+                return true;
+            }
+        }
+        if (lc_overflow_of(bucket->bk_overflow, tag) == 0) {
+            return false;
+        }
+        at = lc_group_after(&group, at);
+    }
+    return false;
+}
+
+/* Raise or lower the overflow counters of the buckets between home and the slot. */
+static void index_count_overflow(struct lc_shard *shard, const struct lc_place *place,
+                                 int direction) {
+    struct lc_group group;
+    uint32_t shift = (uint32_t)(place->tag & 7) * 8;
+    if (!lc_group_open(shard, shard->groups[place->group].gr_dir, &group)) {
+        return;
+    }
+    uint32_t at = lc_group_home(&group, place->tag);
+    for (uint32_t i = 0; i < place->distance; i++) {
+        struct shm_bucket *bucket = lc_group_bucket(shard, &group, at);
+        if (!bucket) {
+            return;
+        }
+        uint32_t count = lc_overflow_of(bucket->bk_overflow, place->tag);
+        if (count != 255 && (direction > 0 || count > 0)) { /* 255 stays: unknown many */
+            uint64_t one = 1ULL << shift;
+            /* Release: pairs with the acquire of the slots in lc_read.c; a probe that sees
+             * the slot further on must not have stopped here [I3]. */
+            lc_store_release(&bucket->bk_overflow, direction > 0
+                                                       ? bucket->bk_overflow + one
+                                                       : bucket->bk_overflow - one);
+            LC_CRASH(slot_overflow_raised);
+        }
+        at = lc_group_after(&group, at);
+    }
+}
+
+static uint64_t index_live_after(uint64_t live, uint64_t minus_bytes, uint64_t plus_bytes) {
+    uint64_t units = live & UINT32_MAX;
+    uint64_t count = live >> 32;
+    if (minus_bytes) {
+        units -= lc_min64(units, minus_bytes >> LC_UNIT_SHIFT);
+        count -= count > 0;
+    }
+    if (plus_bytes) {
+        units += plus_bytes >> LC_UNIT_SHIFT;
+        count++;
+    }
+    return count << 32 | (units & UINT32_MAX);
+}
+
+static void index_arm(struct lc_shard *shard, const struct lc_place *place,
+                      uint64_t new_word, uint64_t old_bytes, uint64_t new_bytes) {
+    struct shm_intent *in = &shard->ctl->sh_intent;
+    uint64_t old = place->word;
+    uint64_t counts = shard->groups[place->group].gr_counts;
+    uint32_t live = (uint32_t)counts;
+    uint32_t ghosts = (uint32_t)(counts >> 32);
+    live -= lc_slot_is_live(old) && live > 0;
+    ghosts -= lc_slot_is_ghost(old) && ghosts > 0;
+    live += lc_slot_is_live(new_word);
+    ghosts += lc_slot_is_ghost(new_word);
+
+    in->in_group = place->group;
+    in->in_slot_at = (uint64_t)((uint8_t *)place->slot - shard->heap);
+    in->in_old = old & ~LC_SLOT_HITS;
+    in->in_new = new_word;
+    in->in_counts[0] = counts;
+    in->in_counts[1] = (uint64_t)ghosts << 32 | live;
+    in->in_from_block = in->in_to_block = LC_NO_BLOCK;
+    if (lc_slot_is_live(old) && lc_slot_offset(old) < shard->heap_bytes) {
+        uint32_t from = lc_block_head_locked(shard, lc_block_of(shard, lc_slot_offset(old)));
+        in->in_from_block = from;
+        in->in_from_live[0] = shard->blocks[from].bl_live;
+        in->in_from_live[1] = index_live_after(in->in_from_live[0], old_bytes, 0);
+    }
+    if (lc_slot_is_live(new_word)) {
+        uint32_t to =
+            lc_block_head_locked(shard, lc_block_of(shard, lc_slot_offset(new_word)));
+        bool same = in->in_from_block == to;
+        in->in_to_block = to;
+        in->in_to_live[0] = shard->blocks[to].bl_live;
+        in->in_to_live[1] = index_live_after(same ? in->in_from_live[1] : in->in_to_live[0],
+                                             0, new_bytes);
+        if (same) {
+            in->in_from_block = LC_NO_BLOCK;
+        }
+    }
+    /* Release: the line is complete before it counts. Its reader is a successor behind
+     * the lock, so only the order of the stores matters. */
+    lc_store_release(&in->in_kind, LC_INTENT_SLOT);
+    LC_CRASH(slot_intent_armed);
+}
+
+/* which: 0 the values before, 1 after. */
+static void index_settle(struct lc_shard *shard, int which) {
+    struct shm_intent *in = &shard->ctl->sh_intent;
+    shard->groups[in->in_group].gr_counts = in->in_counts[which];
+    if (in->in_from_block < shard->block_count) {
+        lc_store_relaxed(&shard->blocks[in->in_from_block].bl_live,
+                         in->in_from_live[which]);
+    }
+    if (in->in_to_block < shard->block_count) {
+        lc_store_relaxed(&shard->blocks[in->in_to_block].bl_live, in->in_to_live[which]);
+    }
+    LC_CRASH(slot_counts_stored);
+    /* Release: as in index_arm, the values are in place before the line is void. */
+    lc_store_release(&in->in_kind, LC_INTENT_NONE);
+    LC_CRASH(slot_intent_done);
+}
+
+/* Tell a later rebuild that the record was unlinked on purpose. */
+static void index_mark_dead(struct lc_shard *shard, uint64_t old, uint64_t new_word) {
+    if (lc_slot_is_live(old) && (!lc_slot_is_live(new_word) ||
+                                 lc_slot_offset(old) != lc_slot_offset(new_word)) &&
+        lc_slot_offset(old) + sizeof(struct shm_record) <= shard->heap_bytes) {
+        struct shm_record *record = lc_record_at(shard, lc_slot_offset(old));
+        lc_store_relaxed16(&record->rc_flags,
+                           (uint16_t)(record->rc_flags | LC_RECORD_DEAD));
+    }
+}
+
+void lc_index_change_locked(struct lc_shard *shard, const struct lc_place *place,
+                            uint64_t new_word, uint64_t old_bytes, uint64_t new_bytes) {
+    bool was_live = lc_slot_is_live(place->word);
+    bool is_live = lc_slot_is_live(new_word);
+
+    if (is_live && !was_live) {
+        index_count_overflow(shard, place, 1);
+    }
+    index_arm(shard, place, new_word, old_bytes, new_bytes);
+    /* Release: the commit of every write. Pairs with the acquire load of the slot in
+     * lc_read.c: who sees the word sees the record [R1]. */
+    lc_store_release(place->slot, new_word);
+    LC_CRASH(slot_stored);
+    index_mark_dead(shard, place->word, new_word);
+    index_settle(shard, 1);
+    if (was_live && !is_live) {
+        index_count_overflow(shard, place, -1);
+        lc_group_note_shrink_locked(shard, place->group);
+    }
+}
+
+static void index_repair_slot(struct lc_shard *shard) {
+    struct shm_intent *in = &shard->ctl->sh_intent;
+    if (in->in_group >= shard->group_count || in->in_slot_at & 7 ||
+        in->in_slot_at + 8 > shard->heap_bytes) {
+        lc_store_release(&in->in_kind, LC_INTENT_NONE);
+        return;
+    }
+    uint64_t *slot = (uint64_t *)(shard->heap + in->in_slot_at);
+    /* Readers may have raised hits since. */
+    uint64_t now = lc_load_relaxed(slot);
+    bool stored = lc_slot_is_live(in->in_new)
+                      ? (now & ~LC_SLOT_HITS) == (in->in_new & ~LC_SLOT_HITS)
+                      : now == in->in_new;
+    if (stored) {
+        index_mark_dead(shard, in->in_old, in->in_new);
+    }
+    index_settle(shard, stored);
+}
+
+void lc_index_repair_locked(struct lc_shard *shard) {
+    switch (shard->ctl->sh_intent.in_kind) {
+    case LC_INTENT_SLOT:
+        index_repair_slot(shard);
+        LC_CRASH(recover_slot_done);
+        break;
+    case LC_INTENT_GROUP:
+        lc_group_repair_locked(shard, shard->ctl->sh_intent.in_group);
+        LC_CRASH(recover_group_done);
+        break;
+    default:
+        break;
+    }
+}
+
+void lc_index_visit_locked(const struct lc_shard *shard, uint32_t number,
+                           lc_slot_visit visit, void *context) {
+    struct lc_group group;
+    if (!lc_group_open(shard, shard->groups[number].gr_dir, &group)) {
+        return;
+    }
+    for (uint32_t b = 0; b < group.buckets; b++) {
+        struct shm_bucket *bucket = lc_group_bucket(shard, &group, b);
+        for (uint32_t i = 0; bucket && i < LC_BUCKET_SLOTS; i++) {
+            visit(shard, number, &bucket->bk_slot[i], context);
+        }
+    }
+}
+
+void lc_index_reset_locked(struct lc_shard *shard) {
+    for (uint32_t g = 0; g < shard->group_count; g++) {
+        lc_store_release(&shard->groups[g].gr_dir, 0);
+        lc_store_release(&shard->groups[g].gr_changes, shard->groups[g].gr_changes + 1);
+        shard->groups[g].gr_counts = 0;
+    }
+    lc_fence_seq_cst();
+    lc_pages_sweep_locked(shard, UINT32_MAX, NULL, 0);
+}

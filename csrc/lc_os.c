@@ -1,0 +1,244 @@
+/* System calls, each wrapped once. EINTR is retried here and nowhere else. */
+#include "lc_os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t os_clock_ms(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t lc_os_now_ms(void) { return os_clock_ms(CLOCK_BOOTTIME); }
+uint64_t lc_os_monotonic_ms(void) { return os_clock_ms(CLOCK_MONOTONIC); }
+
+void lc_os_sleep_ms(uint32_t ms) {
+    struct timespec wait = {ms / 1000, (long)(ms % 1000) * 1000000};
+    nanosleep(&wait, NULL);
+}
+
+/* Keep clear of 0 to 2: whatever prints to a closed stderr would write into the segment. */
+static int os_above_stdio(int fd) {
+    if (fd < 0) {
+        return -errno;
+    }
+    if (fd > 2) {
+        return fd;
+    }
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int saved = errno;
+    close(fd);
+    return moved < 0 ? -saved : moved;
+}
+
+static int os_shm_path(const char *object_name, char out[300]) {
+    if (strchr(object_name, '/') || strlen(object_name) > 250) {
+        return -EINVAL;
+    }
+    snprintf(out, 300, "/%s", object_name);
+    return 0;
+}
+
+int lc_os_shm_create(const char *object_name, uint32_t mode) {
+    char path[300];
+    int bad = os_shm_path(object_name, path);
+    if (bad) {
+        return bad;
+    }
+    int fd = os_above_stdio(shm_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+    if (fd >= 0 && fchmod(fd, mode) != 0) { /* the umask has no say */
+        int saved = errno;
+        shm_unlink(path);
+        close(fd);
+        return -saved;
+    }
+    return fd;
+}
+
+int lc_os_shm_open(const char *object_name) {
+    char path[300];
+    int bad = os_shm_path(object_name, path);
+    return bad ? bad : os_above_stdio(shm_open(path, O_RDWR | O_CLOEXEC, 0));
+}
+
+int lc_os_shm_unlink(const char *object_name) {
+    char path[300];
+    int bad = os_shm_path(object_name, path);
+    if (bad) {
+        return bad;
+    }
+    return shm_unlink(path) == 0 ? 0 : -errno;
+}
+
+int lc_os_memfd(const char *object_name) {
+    return os_above_stdio(memfd_create(object_name, MFD_CLOEXEC));
+}
+
+int lc_os_reopen(int fd) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return os_above_stdio(open(path, O_RDWR | O_CLOEXEC));
+}
+
+void lc_os_close(int fd) {
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+int lc_os_stat(int fd, struct lc_os_file *out) {
+    struct stat found;
+    if (fstat(fd, &found) != 0) {
+        return -errno;
+    }
+    out->id.device = (uint64_t)found.st_dev;
+    out->id.inode = (uint64_t)found.st_ino;
+    out->size = (uint64_t)found.st_size;
+    out->owner = found.st_uid;
+    out->mode = found.st_mode & 07777;
+    out->links = (uint32_t)found.st_nlink;
+    out->regular = S_ISREG(found.st_mode);
+    return 0;
+}
+
+int lc_os_chown(int fd, int64_t owner, int64_t group, uint32_t mode) {
+    uid_t uid = owner < 0 ? (uid_t)-1 : (uid_t)owner;
+    gid_t gid = group < 0 ? (gid_t)-1 : (gid_t)group;
+    if (fchown(fd, uid, gid) != 0 || fchmod(fd, mode) != 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+int lc_os_reserve(int fd, uint64_t size) {
+    int failed;
+    do {
+        failed = posix_fallocate(fd, 0, (off_t)size);
+    } while (failed == EINTR);
+    if (failed) {
+        if (ftruncate(fd, 0) != 0) {
+            return -failed;
+        }
+    }
+    return -failed;
+}
+
+uint64_t lc_os_available(int fd) {
+    struct statvfs found;
+    if (fstatvfs(fd, &found) != 0) {
+        return 0;
+    }
+    return (uint64_t)found.f_bavail * found.f_frsize;
+}
+
+int lc_os_map(int fd, uint64_t size, void **out) {
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) {
+        return -errno;
+    }
+    *out = base;
+    return 0;
+}
+
+void lc_os_unmap(void *base, uint64_t size) { munmap(base, size); }
+
+static int os_byte_lock(int fd, uint64_t byte, short type) {
+    struct flock range = {
+        .l_type = type,
+        .l_whence = SEEK_SET,
+        .l_start = (off_t)byte,
+        .l_len = 1,
+    };
+    while (fcntl(fd, F_OFD_SETLK, &range) != 0) {
+        if (errno != EINTR) {
+            return errno == EACCES ? -EAGAIN : -errno;
+        }
+    }
+    return 0;
+}
+
+int lc_os_lock_byte(int fd, uint64_t byte) { return os_byte_lock(fd, byte, F_WRLCK); }
+int lc_os_unlock_byte(int fd, uint64_t byte) { return os_byte_lock(fd, byte, F_UNLCK); }
+
+int lc_os_random(void *out, size_t length) {
+    unsigned char *at = out;
+    while (length > 0) {
+        ssize_t got = getrandom(at, length, 0);
+        if (got < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return -errno;
+        }
+        at += got;
+        length -= (size_t)got;
+    }
+    return 0;
+}
+
+int lc_os_boot_id(uint64_t out[2]) {
+    char text[64] = {0};
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    ssize_t got = read(fd, text, sizeof text - 1);
+    int saved = errno;
+    close(fd);
+    if (got < 32) {
+        return got < 0 ? -saved : -EIO;
+    }
+    char digits[33] = {0};
+    size_t used = 0;
+    for (ssize_t i = 0; i < got && used < 32; i++) {
+        if (text[i] != '-') {
+            digits[used++] = text[i];
+        }
+    }
+    out[1] = strtoull(digits + 16, NULL, 16);
+    digits[16] = 0;
+    out[0] = strtoull(digits, NULL, 16);
+    return 0;
+}
+
+void lc_os_namespace(const char *name, struct lc_os_id *out) {
+    char path[64];
+    struct stat found;
+    snprintf(path, sizeof path, "/proc/self/ns/%s", name);
+    *out = (struct lc_os_id){0, 0};
+    if (stat(path, &found) == 0) {
+        out->device = (uint64_t)found.st_dev;
+        out->inode = (uint64_t)found.st_ino;
+    }
+}
+
+uint32_t lc_os_uid(void) { return geteuid(); }
+uint32_t lc_os_pid(void) { return (uint32_t)getpid(); }
+
+uint32_t lc_os_cores(void) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : (uint32_t)cores;
+}
+
+uint64_t *lc_os_fork_word(void) {
+    long page = sysconf(_SC_PAGESIZE);
+    void *word = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (word == MAP_FAILED) {
+        return NULL;
+    }
+#ifdef MADV_WIPEONFORK
+    madvise(word, (size_t)page, MADV_WIPEONFORK); /* else the atfork handler alone */
+#endif
+    return word;
+}

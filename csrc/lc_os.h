@@ -1,0 +1,62 @@
+/* The only file with system calls. Every function returns 0 or a positive value, or a
+ * negative errno. None is called with a shard lock held, but for the clocks. */
+#ifndef LC_OS_H
+#define LC_OS_H
+
+#include <sys/types.h>
+
+#include "lc_base.h"
+
+struct lc_os_id { /* device and inode */
+    uint64_t device;
+    uint64_t inode;
+};
+
+struct lc_os_file {
+    struct lc_os_id id;
+    uint64_t size;
+    uint32_t owner;
+    uint32_t mode; /* permission bits */
+    uint32_t links;
+    bool regular;
+};
+
+/* CLOCK_BOOTTIME: goes on while the machine sleeps, the same for all processes. */
+uint64_t lc_os_now_ms(void);
+/* CLOCK_MONOTONIC, for waits. */
+uint64_t lc_os_monotonic_ms(void);
+void lc_os_sleep_ms(uint32_t ms);
+
+int lc_os_shm_create(const char *object_name, uint32_t mode);
+int lc_os_shm_open(const char *object_name);
+int lc_os_shm_unlink(const char *object_name);
+int lc_os_memfd(const char *object_name);
+/* A new open file description of fd's object, close-on-exec, number above 2. */
+int lc_os_reopen(int fd);
+void lc_os_close(int fd);
+int lc_os_stat(int fd, struct lc_os_file *out);
+int lc_os_chown(int fd, int64_t owner, int64_t group, uint32_t mode);
+/* Set the size and reserve every page of it, or fail without having changed it. */
+int lc_os_reserve(int fd, uint64_t size);
+/* Bytes that could still be reserved on fd's file system. */
+uint64_t lc_os_available(int fd);
+int lc_os_map(int fd, uint64_t size, void **out);
+void lc_os_unmap(void *base, uint64_t size);
+
+/* Open-file-description locks on one byte. try: -EAGAIN when another description holds
+ * it. Released when the last descriptor of the description is closed. */
+int lc_os_lock_byte(int fd, uint64_t byte);
+int lc_os_unlock_byte(int fd, uint64_t byte);
+
+int lc_os_random(void *out, size_t length);
+int lc_os_boot_id(uint64_t out[2]);
+/* name: "pid" or "time". Zeros when the kernel has no such namespace. */
+void lc_os_namespace(const char *name, struct lc_os_id *out);
+uint32_t lc_os_uid(void);
+uint32_t lc_os_pid(void);
+uint32_t lc_os_cores(void);
+
+/* A word that reads 0 in every child of fork, whoever called it; NULL without memory. */
+uint64_t *lc_os_fork_word(void);
+
+#endif

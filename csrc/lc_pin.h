@@ -1,0 +1,31 @@
+/* Pins: a process's claim that a block must not be recycled.
+ *
+ *   reader                               recycler (shard lock held)
+ *   rw_pin[i] = block                    every slot into the run unlinked
+ *   seq_cst fence                        seq_cst fence
+ *   slot, gr_dir, generation unchanged?  any rw_pin in the run?
+ *     yes: the bytes stay                  no: bump the generation, reuse
+ *     no:  rw_pin[i] = 0, try again        yes: park the run unbumped
+ *
+ * One of the two always sees the other (Dekker; hazard pointers, Michael 2004). */
+#ifndef LC_PIN_H
+#define LC_PIN_H
+
+#include "lc_handle.h"
+
+/* Claim the block, before re-checking what was read of it. Ends with the fence. Index of
+ * the local pin, or -1: no place free, or the quota is reached. blocks: length of the
+ * block's run. */
+int lc_pin_take(struct lc_segment *segment, uint32_t shard, uint32_t block,
+                uint32_t blocks);
+void lc_pin_drop(struct lc_segment *segment, uint32_t index);
+
+/* Whether any process holds a pin in the run. Begins with the fence. */
+bool lc_pin_any_locked(struct lc_segment *segment, uint32_t shard, uint32_t head,
+                       uint32_t length);
+
+/* Blocks claimed by all pins together. */
+uint64_t lc_pin_blocks(const struct lc_segment *segment);
+uint64_t lc_pin_count(const struct lc_segment *segment);
+
+#endif

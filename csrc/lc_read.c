@@ -1,0 +1,360 @@
+/* get, gets, ttl and pin: no lock, no store but to hit bits and to our own row.
+ *
+ *   1 gr_changes, gr_dir        which pages
+ *   2 slot                      which record           acquire
+ *   3 generation of its block   which life of the block
+ *   4 slot again, gr_dir and gr_changes again: the slot was truth while 3 was read
+ *   5 header, key, value        bytes that may be overwritten under our hands
+ *   6 acquire fence, generation again: they were not
+ *
+ * A miss needs only that the pages were the group's all the while (step 4 at the end).
+ * Nothing a stopped or dead writer leaves behind makes a reader wait: there is no odd
+ * state. Retries are bounded; then one try of the lock; then it is a miss, and counted.
+ * Invariants: R1 G1 I3 I4 H1 E3. */
+#include "lc_read.h"
+
+#include <string.h>
+
+#include "lc_append.h"
+#include "lc_block.h"
+#include "lc_counter.h"
+#include "lc_hash.h"
+#include "lc_lock.h"
+#include "lc_pin.h"
+#include "lc_row.h"
+#include "lc_segment.h"
+#include "lc_shard.h"
+
+#define READ_TRIES 64
+
+int lc_key_make(const struct lc_segment *segment, const void *key, size_t length, int type,
+                struct lc_key *out) {
+    if (LC_UNLIKELY(length == 0 || length > LILCACHE_KEY_MAX)) {
+        return LILCACHE_KEY_SIZE;
+    }
+    if (LC_UNLIKELY(type < LILCACHE_KEY_BYTES || type > LILCACHE_KEY_TUPLE)) {
+        return LILCACHE_INVALID;
+    }
+    out->bytes = key;
+    out->length = (uint32_t)length;
+    out->type = (uint32_t)type;
+    out->hash = lc_hash(segment->hash_key, key, length, (uint64_t)type);
+    return LILCACHE_OK;
+}
+
+/* The group's pages are still the ones the probe used [I4]. */
+static bool read_pages_same(const struct lc_hit *hit) {
+    lc_fence_acquire(); /* pairs with the fence after gr_changes in lc_group.c */
+    return lc_load_relaxed(&hit->group->gr_dir) == hit->dir &&
+           lc_load_relaxed(&hit->group->gr_changes) == hit->changes;
+}
+
+/* The block has not been reused since its generation was read [G1]. */
+static bool read_block_same(const struct lc_shard *shard, const struct lc_hit *hit) {
+    lc_fence_acquire(); /* pairs with the fence after the bump in lc_run_free_locked */
+    return lc_load_relaxed(&shard->blocks[hit->block].bl_generation) == hit->generation;
+}
+
+/* One slot with our tag: is it our key? */
+static enum lc_verdict read_slot_racy(const struct lc_shard *shard,
+                                      const struct lc_key *key, uint64_t epoch,
+                                      struct lc_hit *hit) {
+    hit->block = lc_block_of(shard, lc_slot_offset(hit->word));
+    if (hit->block >= shard->block_count) {
+        return read_pages_same(hit) ? LC_ABSENT : LC_RETRY;
+    }
+    const struct shm_block *block = &shard->blocks[hit->block];
+    /* Acquire: pairs with the release of the bump; the loads below come after. */
+    hit->generation = lc_load_acquire(&block->bl_generation);
+    /* Acquire: pairs with lc_block_set_locked. */
+    uint64_t word = lc_load_acquire(&block->bl_word);
+    if (((lc_load_acquire(hit->slot) ^ hit->word) & ~LC_SLOT_HITS) != 0 ||
+        !read_pages_same(hit)) {
+        return LC_RETRY;
+    }
+    if (!lc_record_read(shard, lc_slot_offset(hit->word), &hit->record)) {
+        return read_block_same(shard, hit) ? LC_ABSENT : LC_RETRY;
+    }
+    bool same = hit->record.key_length == key->length &&
+                lc_record_key_type(&hit->record) == key->type &&
+                lc_equal_racy(lc_record_key(shard, &hit->record), key->bytes, key->length);
+    if (!same || lc_word_epoch(word) != (uint32_t)epoch) {
+        return read_block_same(shard, hit) ? LC_ABSENT : LC_RETRY;
+    }
+    return LC_HIT;
+}
+
+/* A hit is not checked against the block's generation yet: read_block_same does that once
+ * the bytes are copied or pinned. */
+static enum lc_verdict read_find_racy(const struct lc_shard *shard,
+                                      const struct lc_key *key, struct lc_hit *hit) {
+    uint64_t tag = lc_tag_of(key->hash);
+    struct lc_group group;
+    /* Acquire: pairs with the store of sh_epoch in clear. */
+    uint64_t epoch = lc_load_acquire(&shard->ctl->sh_epoch);
+    hit->group = &shard->groups[lc_group_of(shard, key->hash)];
+    /* Acquire: both pair with group_rebuild. */
+    hit->changes = lc_load_acquire(&hit->group->gr_changes);
+    hit->dir = lc_load_acquire(&hit->group->gr_dir);
+    if (!lc_group_open(shard, hit->dir, &group)) {
+        return LC_ABSENT;
+    }
+    uint32_t at = lc_group_home(&group, tag);
+    for (uint32_t distance = 0; distance <= LC_PROBE_MAX; distance++) {
+        struct shm_bucket *bucket = lc_group_bucket(shard, &group, at);
+        if (!bucket) {
+            return LC_RETRY;
+        }
+        /* Acquire, before the slots: a slot further on was claimed after the counters on
+         * its way were raised [I3]; pairs with index_count_overflow. */
+        uint64_t overflow = lc_load_acquire(&bucket->bk_overflow);
+        for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
+            uint64_t word = lc_load_acquire(&bucket->bk_slot[i]); /* commit of writes [R1] */
+            if (!lc_slot_is_live(word) || lc_slot_tag(word) != tag) {
+                continue;
+            }
+            hit->slot = &bucket->bk_slot[i];
+            hit->word = word;
+            enum lc_verdict verdict = read_slot_racy(shard, key, epoch, hit);
+            if (verdict != LC_ABSENT) {
+                return verdict;
+            }
+        }
+        if (lc_overflow_of(overflow, tag) == 0) {
+            break;
+        }
+        at = lc_group_after(&group, at);
+    }
+    return read_pages_same(hit) ? LC_ABSENT : LC_RETRY;
+}
+
+/* Raise the hit bits, unless they are full. A compare-and-swap, since the page may have
+ * been reused meanwhile: it stores only over the very word that was read [H1]. */
+static void read_note_hit(const struct lc_hit *hit) {
+    if ((hit->word & LC_SLOT_HITS) != LC_SLOT_HITS) {
+        lc_swap_relaxed(hit->slot, hit->word, hit->word + LC_SLOT_HIT);
+    }
+}
+
+static int64_t read_pack(const struct lc_record *record) {
+    return (int64_t)((uint64_t)lc_record_value_type(record) << 40 | record->value_length);
+}
+
+static void read_add(struct lc_segment *segment, enum lc_row_counter which) {
+    struct shm_row *row = lc_row_mine(segment);
+    if (row) {
+        lc_add_relaxed(&row->rw_counter[which], 1);
+    }
+}
+
+void lc_read_count(struct lc_segment *segment, int64_t result) {
+    read_add(segment, result >= 0 ? LC_ROW_hits : LC_ROW_misses);
+}
+
+/* Checksum of the private copy: key as asked for, header as read. */
+static bool read_checks_out(const struct lc_shard *shard, const struct lc_key *key,
+                            const struct lc_record *record, const void *value,
+                            uint64_t expected) {
+    const uint64_t *hash_key = shard->segment->hash_key;
+    uint64_t tweak = (uint64_t)record->stamp << 32 | record->key_length;
+    tweak ^= (uint64_t)(record->flags & ~(uint32_t)LC_RECORD_DEAD) << 16;
+    uint64_t sum = lc_hash(hash_key, key->bytes, key->length, tweak);
+    return lc_hash(hash_key, value, record->value_length, sum) == expected;
+}
+
+/* The bytes, once found. LC_RETRY: they changed under the copy. */
+static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
+                                       const struct lc_key *key, const struct lc_hit *hit,
+                                       void *out, size_t cap, int64_t *result) {
+    const struct lc_record *record = &hit->record;
+    bool fits = record->value_length <= cap;
+    uint64_t checksum = 0;
+    uint64_t expires = lc_record_expiry(shard, record);
+    if (fits) {
+        lc_copy_racy(out, shard->heap + record->value_at, record->value_length);
+        if (record->flags & LC_RECORD_CHECKSUM) {
+            checksum = lc_load_relaxed(lc_record_checksum_word(shard, record));
+        }
+    }
+    if (!read_block_same(shard, hit)) {
+        return LC_RETRY;
+    }
+    if (expires != UINT64_MAX && expires <= lc_os_now_ms()) {
+        return LC_ABSENT;
+    }
+    if (fits && record->flags & LC_RECORD_CHECKSUM &&
+        !read_checks_out(shard, key, record, out, checksum)) {
+        read_add(shard->segment, LC_ROW_corrupt_reads);
+        return LC_ABSENT;
+    }
+    *result = fits ? read_pack(record) : LILCACHE_TOO_LARGE;
+    return LC_HIT;
+}
+
+/* After too many retries: the same under the lock, if it is free. */
+static enum lc_verdict read_find_locked(struct lc_shard *shard, const struct lc_key *key,
+                                        struct lc_hit *hit) {
+    struct lc_found found;
+    if (!lc_index_find_locked(shard, key->hash, key->bytes, key->length, key->type, &found,
+                              NULL)) {
+        return LC_ABSENT;
+    }
+    hit->record = found.record;
+    hit->slot = found.place.slot;
+    hit->word = found.place.word;
+    hit->block = lc_block_of(shard, found.record.offset);
+    hit->generation = shard->blocks[hit->block].bl_generation;
+    bool visible =
+        lc_word_epoch(shard->blocks[hit->block].bl_word) == (uint32_t)shard->ctl->sh_epoch;
+    return visible ? LC_HIT : LC_ABSENT;
+}
+
+int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void *out,
+                     size_t cap, uint32_t *stamp) {
+    struct lc_shard *shard = lc_shard_of(segment, key->hash);
+    struct lc_hit hit;
+    int64_t result = LILCACHE_MISS;
+    enum lc_verdict verdict = LC_RETRY;
+
+    for (int tries = 0; verdict == LC_RETRY && tries < READ_TRIES; tries++) {
+        verdict = read_find_racy(shard, key, &hit);
+        if (verdict == LC_HIT) {
+            verdict = read_bytes_racy(shard, key, &hit, out, cap, &result);
+        }
+    }
+    if (LC_UNLIKELY(verdict == LC_RETRY)) {
+        if (lc_shard_enter(shard, 0) != LILCACHE_OK) {
+            read_add(segment, LC_ROW_contended_misses);
+            return LILCACHE_MISS;
+        }
+        verdict = read_find_locked(shard, key, &hit);
+        if (verdict == LC_HIT) {
+            verdict = read_bytes_racy(shard, key, &hit, out, cap, &result);
+        }
+        lc_shard_leave(shard);
+    }
+    if (verdict != LC_HIT) {
+        return LILCACHE_MISS;
+    }
+    read_note_hit(&hit);
+    if (stamp) {
+        *stamp = hit.record.stamp;
+    }
+    return result;
+}
+
+int64_t lilcache_gets(struct lilcache *cache, const void *key, size_t key_length,
+                      int key_type, void *out, size_t cap, uint32_t *stamp) {
+    struct lc_segment *segment = cache->segment;
+    struct lc_key made;
+    int status = lc_segment_alive(segment);
+    if (LC_LIKELY(status == LILCACHE_OK)) {
+        status = lc_key_make(segment, key, key_length, key_type, &made);
+    }
+    if (LC_UNLIKELY(status != LILCACHE_OK)) {
+        return status;
+    }
+    int64_t result = lc_read_copy(segment, &made, out, cap, stamp);
+    if (result != LILCACHE_TOO_LARGE) { /* the caller comes again, and counts then */
+        lc_read_count(segment, result);
+    }
+    return result;
+}
+
+int64_t lilcache_get(struct lilcache *cache, const void *key, size_t key_length,
+                     int key_type, void *out, size_t cap) {
+    return lilcache_gets(cache, key, key_length, key_type, out, cap, NULL);
+}
+
+int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length, int key_type,
+                 int64_t *ttl_ms) {
+    struct lc_segment *segment = cache->segment;
+    struct lc_key made;
+    int status = lc_segment_alive(segment);
+    if (status == LILCACHE_OK) {
+        status = lc_key_make(segment, key, key_length, key_type, &made);
+    }
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    struct lc_shard *shard = lc_shard_of(segment, made.hash);
+    for (int tries = 0; tries < READ_TRIES; tries++) {
+        struct lc_hit hit;
+        enum lc_verdict verdict = read_find_racy(shard, &made, &hit);
+        if (verdict == LC_ABSENT) {
+            return LILCACHE_MISS;
+        }
+        if (verdict == LC_RETRY) {
+            continue;
+        }
+        uint64_t expires = lc_record_expiry(shard, &hit.record);
+        if (!read_block_same(shard, &hit)) {
+            continue;
+        }
+        uint64_t now = expires == UINT64_MAX ? 0 : lc_os_now_ms();
+        if (expires <= now) {
+            return LILCACHE_MISS;
+        }
+        *ttl_ms = expires == UINT64_MAX ? -1 : (int64_t)(expires - now);
+        return LILCACHE_OK;
+    }
+    read_add(segment, LC_ROW_contended_misses);
+    return LILCACHE_MISS;
+}
+
+int64_t lilcache_pin(struct lilcache *cache, const void *key, size_t key_length,
+                     int key_type, struct lilcache_view *view) {
+    struct lc_segment *segment = cache->segment;
+    struct lc_key made;
+    int status = lc_segment_alive(segment);
+    if (status == LILCACHE_OK) {
+        status = lc_key_make(segment, key, key_length, key_type, &made);
+    }
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    struct lc_shard *shard = lc_shard_of(segment, made.hash);
+    for (int tries = 0; tries < READ_TRIES; tries++) {
+        struct lc_hit hit;
+        enum lc_verdict verdict = read_find_racy(shard, &made, &hit);
+        if (verdict == LC_ABSENT) {
+            read_add(segment, LC_ROW_misses);
+            return LILCACHE_MISS;
+        }
+        if (verdict == LC_RETRY) {
+            continue;
+        }
+        uint32_t span = (uint32_t)lc_div_up(hit.record.total, 1ULL << shard->block_shift);
+        int pin = lc_pin_take(segment, shard->number, hit.block, span);
+        if (pin < 0) {
+            read_add(segment, LC_ROW_view_copies);
+            return LILCACHE_NO_PIN;
+        }
+        /* The pin's fence lies before these loads: either they show the slot gone, or the
+         * recycler sees the pin [Z1]. */
+        bool held = ((lc_load_acquire(hit.slot) ^ hit.word) & ~LC_SLOT_HITS) == 0 &&
+                    read_pages_same(&hit) && read_block_same(shard, &hit);
+        if (held && lc_record_expired(shard, &hit.record)) {
+            lc_pin_drop(segment, (uint32_t)pin);
+            read_add(segment, LC_ROW_misses);
+            return LILCACHE_MISS;
+        }
+        if (held) {
+            read_note_hit(&hit);
+            read_add(segment, LC_ROW_hits);
+            view->data = shard->heap + hit.record.value_at;
+            view->length = hit.record.value_length;
+            view->value_type = lc_record_value_type(&hit.record);
+            view->stamp = hit.record.stamp;
+            view->pin = (uint64_t)pin;
+            return read_pack(&hit.record);
+        }
+        lc_pin_drop(segment, (uint32_t)pin);
+    }
+    read_add(segment, LC_ROW_contended_misses);
+    return LILCACHE_NO_PIN;
+}
+
+void lilcache_unpin(struct lilcache *cache, uint64_t pin) {
+    lc_pin_drop(cache->segment, (uint32_t)pin);
+}

@@ -1,0 +1,40 @@
+/* Reads without the lock. */
+#ifndef LC_READ_H
+#define LC_READ_H
+
+#include "lc_index.h"
+#include "lilcache.h"
+
+struct lc_key {
+    const void *bytes;
+    uint32_t length;
+    uint32_t type;
+    lc_hash64 hash;
+};
+
+/* What a racy probe found, and what it must be checked against. */
+struct lc_hit {
+    struct lc_record record;
+    uint64_t *slot;
+    uint64_t word;
+    uint64_t dir;
+    uint64_t changes;
+    uint64_t generation;
+    const struct shm_group *group;
+    uint32_t block;
+};
+
+enum lc_verdict { LC_HIT, LC_ABSENT, LC_RETRY };
+
+/* OK, KEY_SIZE or INVALID. */
+int lc_key_make(const struct lc_segment *segment, const void *key, size_t length, int type,
+                struct lc_key *out);
+
+/* Copy the value: packed result, MISS or TOO_LARGE. stamp may be NULL. */
+int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void *out,
+                     size_t cap, uint32_t *stamp);
+
+/* Count a get of this process. */
+void lc_read_count(struct lc_segment *segment, int64_t result);
+
+#endif

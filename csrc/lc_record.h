@@ -1,0 +1,108 @@
+/* Accessors of records. Everything read from a record is untrusted: lc_record_read loads
+ * the header once, checks it against the heap, and hands out numbers that are safe to use
+ * as addresses, whatever another process does meanwhile. */
+#ifndef LC_RECORD_H
+#define LC_RECORD_H
+
+#include "lc_atomic.h"
+#include "lc_handle.h"
+
+struct lc_record {
+    uint64_t offset; /* byte in the heap */
+    uint64_t total;  /* bytes, a multiple of 8 */
+    uint64_t value_at; /* byte in the heap */
+    uint32_t key_at;   /* bytes from offset */
+    uint32_t key_length;
+    uint32_t value_length;
+    uint32_t stamp;
+    uint16_t flags;
+};
+
+/* Byte of the value relative to the heap. */
+static inline uint64_t lc_record_value_at(uint64_t offset, uint16_t flags,
+                                          uint64_t key_length) {
+    uint64_t at = offset + (flags & LC_RECORD_EXPIRES ? 24 : 12) + key_length;
+    return flags & LC_RECORD_ALIGNED ? lc_align_up(at, LC_VALUE_ALIGN) : at;
+}
+
+static inline uint64_t lc_record_end(uint64_t value_at, uint16_t flags,
+                                     uint64_t value_length) {
+    uint64_t end = lc_align_up(value_at + value_length, 8);
+    return flags & LC_RECORD_CHECKSUM ? end + 8 : end;
+}
+
+/* Largest number of bytes such a record can take, wherever it lies. */
+static inline uint64_t lc_record_bound(uint16_t flags, uint64_t key_length,
+                                       uint64_t value_length) {
+    uint64_t pad = flags & LC_RECORD_ALIGNED ? LC_VALUE_ALIGN - 1 : 0;
+    return lc_record_end(lc_record_value_at(0, flags & ~LC_RECORD_ALIGNED, key_length),
+                         flags, value_length + pad);
+}
+
+static inline struct shm_record *lc_record_at(const struct lc_shard *shard,
+                                              uint64_t offset) {
+    return (struct shm_record *)(shard->heap + offset);
+}
+
+/* False: the header cannot be one of a valid record. */
+static inline bool lc_record_read(const struct lc_shard *shard, uint64_t offset,
+                                  struct lc_record *out) {
+    if (offset & 7 || offset + sizeof(struct shm_record) > shard->heap_bytes) {
+        return false;
+    }
+    const struct shm_record *raw = lc_record_at(shard, offset);
+    out->offset = offset;
+    out->key_length = lc_load_relaxed16(&raw->rc_key_length);
+    out->flags = lc_load_relaxed16(&raw->rc_flags);
+    out->value_length = lc_load_relaxed32(&raw->rc_value_length);
+    out->stamp = lc_load_relaxed32(&raw->rc_stamp);
+    out->key_at = out->flags & LC_RECORD_EXPIRES ? 24 : 12;
+    out->value_at = lc_record_value_at(offset, out->flags, out->key_length);
+    uint64_t end = lc_record_end(out->value_at, out->flags, out->value_length);
+    out->total = end - offset;
+    return end <= shard->heap_bytes && out->key_length > 0 &&
+           out->total <= shard->record_max;
+}
+
+static inline const uint8_t *lc_record_key(const struct lc_shard *shard,
+                                           const struct lc_record *record) {
+    return shard->heap + record->offset + record->key_at;
+}
+
+static inline uint32_t lc_record_key_type(const struct lc_record *record) {
+    return record->flags & LC_RECORD_KEY_TYPE;
+}
+
+static inline uint32_t lc_record_value_type(const struct lc_record *record) {
+    return record->flags >> LC_RECORD_VALUE_TYPE_SHIFT;
+}
+
+static inline uint64_t *lc_record_expiry_word(const struct lc_shard *shard,
+                                              const struct lc_record *record) {
+    return (uint64_t *)(shard->heap + record->offset + 16);
+}
+
+/* Milliseconds of CLOCK_BOOTTIME, UINT64_MAX for ever. */
+static inline uint64_t lc_record_expiry(const struct lc_shard *shard,
+                                        const struct lc_record *record) {
+    return record->flags & LC_RECORD_EXPIRES
+               ? lc_load_relaxed(lc_record_expiry_word(shard, record))
+               : UINT64_MAX;
+}
+
+static inline bool lc_record_expired(const struct lc_shard *shard,
+                                     const struct lc_record *record) {
+    return record->flags & LC_RECORD_EXPIRES &&
+           lc_record_expiry(shard, record) <= lc_os_now_ms();
+}
+
+static inline uint64_t *lc_record_checksum_word(const struct lc_shard *shard,
+                                                const struct lc_record *record) {
+    return (uint64_t *)(shard->heap + record->offset + record->total - 8);
+}
+
+static inline uint32_t lc_block_of(const struct lc_shard *shard, uint64_t offset) {
+    return (uint32_t)(offset >> shard->block_shift);
+}
+
+#endif

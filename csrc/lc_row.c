@@ -1,0 +1,112 @@
+/* Process rows.
+ *
+ * Concurrency: the byte lock is the right to write a row, held for life by its owner and
+ * for a moment by a sweeper that found it free. A sweeper and a claimer exclude each
+ * other by it, too.
+ * Crash story: a row half cleaned by a dead sweeper is found dead and cleaned again.
+ * Invariants: W1 W2. */
+#include "lc_row.h"
+
+#include "lc_atomic.h"
+#include "lilcache.h"
+
+static uint64_t row_state(uint64_t previous, uint32_t state) {
+    return ((previous >> 32) + (state == LC_ROW_USED)) << 32 | state;
+}
+
+/* The caller holds the byte lock. */
+static void row_clean(struct lc_segment *segment, struct shm_row *row) {
+    for (uint32_t i = 0; i < segment->row_pins; i++) {
+        /* Release: what the dead owner read lies before; pairs with the acquire of the
+         * pins in lc_pin.c, after which the block may be reused. */
+        lc_store_release(&row->rw_pin[i], 0);
+    }
+    lc_store_relaxed(&row->rw_pinned_blocks, 0);
+    lc_store_relaxed32(&row->rw_pin_high, 0);
+    for (uint32_t i = 0; i < LC_ROW_COUNTERS; i++) {
+        uint64_t count = lc_load_relaxed(&row->rw_counter[i]);
+        lc_store_relaxed(&row->rw_counter[i], 0);
+        lc_add_relaxed(&segment->header->hd_left[i], count);
+    }
+}
+
+static void row_free(struct lc_segment *segment, struct shm_row *row) {
+    row_clean(segment, row);
+    /* Release: clean before free, for stats and for the next claimer. */
+    lc_store_release(&row->rw_state, row_state(row->rw_state, LC_ROW_FREE));
+}
+
+int lc_row_claim(struct lc_segment *segment, int lock_fd) {
+    for (int pass = 0; pass < 2; pass++) { /* free rows first, then those of the dead */
+        for (uint32_t i = 0; i < segment->row_count; i++) {
+            struct shm_row *row = lc_row_at(segment, i);
+            bool used = (uint32_t)lc_load_acquire(&row->rw_state) == LC_ROW_USED;
+            if (used != (pass == 1) || (int)i == segment->row ||
+                (int)i == segment->spare_row ||
+                lc_os_lock_byte(lock_fd, LC_ROW_BYTE + i) != 0) {
+                continue;
+            }
+            if ((uint32_t)lc_load_acquire(&row->rw_state) == LC_ROW_USED) {
+                if (pass == 0) { /* somebody claimed and died in between */
+                    row_free(segment, row);
+                }
+            }
+            row_clean(segment, row);
+            row->rw_pid = lc_os_pid();
+            lc_store_release(&row->rw_state, row_state(row->rw_state, LC_ROW_USED));
+            return (int)i;
+        }
+    }
+    return LILCACHE_TOO_MANY_PROCESSES;
+}
+
+void lc_row_release(struct lc_segment *segment, uint32_t row) {
+    row_free(segment, lc_row_at(segment, row));
+}
+
+void lc_row_sweep(struct lc_segment *segment) {
+    /* All threads lock bytes through one description, which does not keep them apart. */
+    pthread_mutex_lock(&segment->pin_mutex);
+    for (uint32_t i = 0; i < segment->row_count; i++) {
+        struct shm_row *row = lc_row_at(segment, i);
+        if ((uint32_t)lc_load_acquire(&row->rw_state) != LC_ROW_USED ||
+            (int)i == segment->row || (int)i == segment->spare_row ||
+            segment->lock_fd < 0 ||
+            lc_os_lock_byte(segment->lock_fd, LC_ROW_BYTE + i) != 0) {
+            continue;
+        }
+        if ((uint32_t)lc_load_acquire(&row->rw_state) == LC_ROW_USED) {
+            row_free(segment, row);
+        }
+        lc_os_unlock_byte(segment->lock_fd, LC_ROW_BYTE + i);
+    }
+    pthread_mutex_unlock(&segment->pin_mutex);
+}
+
+static void row_claim_mine(struct lc_segment *segment) {
+    pthread_mutex_lock(&segment->pin_mutex);
+    if (segment->row < 0) {
+        int lock_fd = segment->lock_fd;
+        if (lock_fd < 0) {
+            lock_fd = lc_os_reopen(segment->fd);
+        }
+        if (lock_fd >= 0) {
+            segment->lock_fd = lock_fd;
+            int row = lc_row_claim(segment, lock_fd);
+            __atomic_store_n(&segment->row, row < 0 ? -1 : row, __ATOMIC_RELEASE);
+        }
+    }
+    pthread_mutex_unlock(&segment->pin_mutex);
+}
+
+struct shm_row *lc_row_mine(struct lc_segment *segment) {
+    int row = __atomic_load_n(&segment->row, __ATOMIC_ACQUIRE);
+    if (LC_UNLIKELY(row < 0)) {
+        row_claim_mine(segment);
+        row = __atomic_load_n(&segment->row, __ATOMIC_ACQUIRE);
+        if (row < 0) {
+            return NULL;
+        }
+    }
+    return lc_row_at(segment, (uint32_t)row);
+}

@@ -1,0 +1,629 @@
+/* Segments and their life.
+ *
+ *   open(name) --> object exists? --no--> create O_EXCL
+ *                     |yes                   |
+ *                     v                      v
+ *              owner, mode, links     lock the creation byte
+ *                     |                      |
+ *                     +--> lock, too --> ready? --yes--> validate, map, claim a row
+ *                                            |no
+ *                                            v
+ *                              reserve, write everything, ready = last store
+ *
+ * Whoever holds the creation byte and finds the object not ready makes it ready: a creator
+ * that died leaves no trace. Invariants: L1 L4 L5 F2 S1. */
+#include "lc_segment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lc_atomic.h"
+#include "lc_fork.h"
+#include "lc_hash.h"
+#include "lc_lock.h"
+#include "lc_pages.h"
+#include "lc_row.h"
+
+#define SEGMENT_CREATE_WAIT_MS 10000
+#define SEGMENT_NAME_CHECK 65536 /* operations between two looks whether the name is left */
+
+static const uint64_t segment_name_key[2] = {0x6c696c6361636865ULL, 1};
+
+uint32_t lc_segment_fingerprint(void) {
+    uint64_t facts[] = {
+        LC_LAYOUT_VERSION,
+        sizeof(void *),
+        sizeof(struct shm_header),
+        sizeof(struct shm_row),
+        sizeof(struct shm_shard),
+        sizeof(struct shm_block),
+        sizeof(struct shm_group),
+        sizeof(struct shm_intent),
+        sizeof(pthread_mutex_t),
+        offsetof(struct shm_shard, sh_intent),
+        offsetof(struct shm_shard, sh_counter),
+        offsetof(struct shm_header, hd_ready),
+#if defined(__GLIBC__)
+        1, /* libcs of one mutex size still have different mutexes */
+#else
+        2,
+#endif
+        0x0102030405060708ULL, /* byte order, since it is hashed as bytes */
+    };
+    return (uint32_t)lc_hash(segment_name_key, facts, sizeof facts, 0);
+}
+
+int lilcache_object_name(const char *name, char *out, size_t cap) {
+    struct {
+        uint64_t fingerprint;
+        struct lc_os_id pid_namespace;
+    } identity = {.fingerprint = lc_segment_fingerprint()};
+    size_t length = strlen(name);
+    if (length < 1 || length > 200) {
+        return LILCACHE_INVALID;
+    }
+    for (size_t i = 0; i < length; i++) {
+        char ch = name[i];
+        bool fine = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+                    (ch >= '0' && ch <= '9') || ch == '-' || ch == '_' ||
+                    (ch == '.' && i > 0);
+        if (!fine) {
+            return LILCACHE_INVALID;
+        }
+    }
+    lc_os_namespace("pid", &identity.pid_namespace);
+    uint64_t suffix = lc_hash(segment_name_key, &identity, sizeof identity, 1);
+    return snprintf(out, cap, "%s.%08x", name, (uint32_t)suffix);
+}
+
+static int segment_fail(struct lilcache_error *error, int status, int os_errno,
+                        const char *step) {
+    if (error) {
+        error->status = status;
+        error->os_errno = os_errno < 0 ? -os_errno : os_errno;
+        snprintf(error->step, sizeof error->step, "%s", step);
+    }
+    return status;
+}
+
+/* Copy the geometry into the process and point into the mapping. */
+static int segment_view(struct lc_segment *segment, const struct lc_geometry *g) {
+    struct shm_header *header = (struct shm_header *)segment->base;
+    segment->header = header;
+    segment->size = g->size;
+    segment->max_value = g->max_value;
+    segment->shard_count = g->shard_count;
+    segment->row_count = g->row_count;
+    segment->row_bytes = g->row_bytes;
+    segment->row_pins = g->row_pins;
+    segment->rows_at = g->rows_at;
+    segment->hash_key[0] = header->hd_hash_key[0];
+    segment->hash_key[1] = header->hd_hash_key[1];
+    segment->shards = calloc(g->shard_count, sizeof *segment->shards);
+    segment->pins = calloc(g->row_pins, sizeof *segment->pins);
+    if (!segment->shards || !segment->pins) {
+        return LILCACHE_MEMORY;
+    }
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        struct lc_shard *shard = &segment->shards[i];
+        uint8_t *at = segment->base + g->shards_at + i * g->shard_bytes;
+        uint64_t owner_bytes;
+        shard->ctl = (struct shm_shard *)at;
+        shard->groups = (struct shm_group *)(at + g->groups_at);
+        shard->blocks = (struct shm_block *)(at + g->blocks_at);
+        shard->heap = at + g->heap_at;
+        shard->heap_bytes = (uint64_t)g->block_count << g->block_shift;
+        shard->record_max = g->max_value + LILCACHE_KEY_MAX + 128;
+        shard->number = i;
+        shard->block_count = g->block_count;
+        shard->block_shift = g->block_shift;
+        shard->group_count = g->group_count;
+        shard->group_shift = 64 - lc_log2(g->group_count);
+        shard->page_shift = g->block_shift - LC_PAGE_SHIFT;
+        owner_bytes = sizeof(uint32_t) << shard->page_shift;
+        shard->owner_pages = (uint32_t)lc_div_up(owner_bytes, LC_PAGE_BYTES);
+        shard->page_numbers = g->block_count << shard->page_shift;
+        /* Ghosts may cost the index 1/128 of the heap: docs/decisions/0002. */
+        shard->ghosts_per_group =
+            (uint32_t)(shard->heap_bytes / 128 / g->group_count / 10);
+        shard->checksums = (header->hd_flags & LILCACHE_CHECKSUMS) != 0;
+        shard->segment = segment;
+    }
+    return LILCACHE_OK;
+}
+
+static int segment_write_header(struct lc_segment *segment, const struct lc_geometry *g,
+                                uint32_t flags) {
+    struct shm_header *header = (struct shm_header *)segment->base;
+    struct lc_os_id time_ns;
+    int failed = lc_os_random(header->hd_hash_key, sizeof header->hd_hash_key);
+    if (!failed) {
+        failed = lc_os_boot_id(header->hd_boot_id);
+    }
+    if (failed) {
+        return failed;
+    }
+    lc_os_namespace("time", &time_ns);
+    header->hd_magic = LC_MAGIC;
+    header->hd_layout = LC_LAYOUT_VERSION;
+    header->hd_fingerprint = lc_segment_fingerprint();
+    header->hd_size = g->size;
+    header->hd_max_value = g->max_value;
+    header->hd_time_ns[0] = time_ns.device;
+    header->hd_time_ns[1] = time_ns.inode;
+    header->hd_shard_count = g->shard_count;
+    header->hd_row_count = g->row_count;
+    header->hd_row_bytes = g->row_bytes;
+    header->hd_row_pins = g->row_pins;
+    header->hd_block_shift = g->block_shift;
+    header->hd_block_count = g->block_count;
+    header->hd_group_count = g->group_count;
+    header->hd_flags = flags & LILCACHE_CHECKSUMS;
+    header->hd_rows_at = g->rows_at;
+    header->hd_shards_at = g->shards_at;
+    header->hd_shard_bytes = g->shard_bytes;
+    header->hd_groups_at = g->groups_at;
+    header->hd_blocks_at = g->blocks_at;
+    header->hd_heap_at = g->heap_at;
+    header->hd_retired = 0;
+    return 0;
+}
+
+static int segment_init_shard(struct lc_shard *shard) {
+    struct shm_shard *ctl = shard->ctl;
+    memset(ctl, 0, sizeof *ctl);
+    memset(shard->groups, 0, shard->group_count * sizeof *shard->groups);
+    memset(shard->blocks, 0, shard->block_count * sizeof *shard->blocks);
+    for (uint32_t b = 0; b < shard->block_count; b++) {
+        shard->blocks[b].bl_word = lc_block_word(LC_BLOCK_FREE, LC_SMALL, 1, 0);
+    }
+    for (int queue = 0; queue < LC_QUEUES; queue++) {
+        for (int place = 0; place < LC_OPEN_RUNS; place++) {
+            ctl->sh_open[queue][place] = LC_NO_BLOCK;
+        }
+    }
+    ctl->sh_victim = LC_NO_BLOCK;
+    ctl->sh_free_blocks = shard->block_count;
+    ctl->sh_index_hint = shard->block_count - 1;
+    ctl->sh_index_low = shard->block_count;
+    return lc_lock_init(ctl);
+}
+
+/* Reserve, map and write a new segment, ready last. The caller holds the creation byte. */
+static int segment_make(struct lc_segment *segment, const struct lilcache_options *options,
+                        const struct lc_geometry *g, struct lilcache_error *error) {
+    int failed = lc_os_reserve(segment->fd, g->size);
+    if (failed) {
+        if (error) {
+            error->wanted_bytes = g->size;
+            error->available_bytes = lc_os_available(segment->fd);
+        }
+        return segment_fail(error, LILCACHE_OS, failed, "posix_fallocate");
+    }
+    void *base;
+    failed = lc_os_map(segment->fd, g->size, &base);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "mmap");
+    }
+    segment->base = base;
+    segment->size = g->size;
+    memset(base, 0, g->shards_at);
+    failed = segment_write_header(segment, g, options->flags);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "getrandom, boot_id");
+    }
+    int status = segment_view(segment, g);
+    if (status) {
+        return segment_fail(error, status, ENOMEM, "calloc");
+    }
+    for (uint32_t i = 0; i < segment->shard_count; i++) {
+        failed = segment_init_shard(&segment->shards[i]);
+        if (failed) {
+            return segment_fail(error, LILCACHE_OS, failed, "pthread_mutex_init");
+        }
+    }
+    if (options->owner >= 0 || options->group >= 0) {
+        failed = lc_os_chown(segment->fd, options->owner, options->group,
+                             options->group >= 0 ? 0660 : 0600);
+        if (failed) {
+            return segment_fail(error, LILCACHE_OS, failed, "fchown");
+        }
+    }
+    segment->created = true;
+    /* Release: pairs with the acquire in segment_is_ready; everything is in place [L4]. */
+    lc_store_release(&segment->header->hd_ready, LC_READY);
+    return LILCACHE_OK;
+}
+
+/* Map a ready segment and check every number of its header [L1]. */
+static int segment_attach(struct lc_segment *segment, uint64_t size,
+                          struct lilcache_error *error) {
+    struct lc_geometry g;
+    struct lc_os_id time_ns;
+    void *base;
+    int failed = lc_os_map(segment->fd, size, &base);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "mmap");
+    }
+    segment->base = base;
+    segment->size = size;
+    const struct shm_header *h = base;
+    if (h->hd_magic != LC_MAGIC || h->hd_layout != LC_LAYOUT_VERSION ||
+        h->hd_fingerprint != lc_segment_fingerprint() || h->hd_size != size ||
+        h->hd_shard_count == 0 || h->hd_row_count == 0 ||
+        !lc_geometry_make(h->hd_size, h->hd_max_value, h->hd_row_count, h->hd_shard_count,
+                          1, &g) ||
+        h->hd_row_bytes != g.row_bytes || h->hd_row_pins != g.row_pins ||
+        h->hd_block_shift != g.block_shift || h->hd_block_count != g.block_count ||
+        h->hd_group_count != g.group_count || h->hd_rows_at != g.rows_at ||
+        h->hd_shards_at != g.shards_at || h->hd_shard_bytes != g.shard_bytes ||
+        h->hd_groups_at != g.groups_at || h->hd_blocks_at != g.blocks_at ||
+        h->hd_heap_at != g.heap_at) {
+        return segment_fail(error, LILCACHE_MISMATCH, 0, "header");
+    }
+    lc_os_namespace("time", &time_ns);
+    if (h->hd_time_ns[0] != time_ns.device || h->hd_time_ns[1] != time_ns.inode) {
+        return segment_fail(error, LILCACHE_NAMESPACE, 0, "time namespace");
+    }
+    int status = segment_view(segment, &g);
+    return status ? segment_fail(error, status, ENOMEM, "calloc") : LILCACHE_OK;
+}
+
+static bool segment_is_ready(int fd, uint64_t size) {
+    void *base;
+    uint64_t boot_id[2] = {0, 0};
+    if (size < LC_SIZE_MIN || lc_os_map(fd, LC_HEADER_BYTES, &base) != 0) {
+        return false;
+    }
+    const struct shm_header *header = base;
+    bool ready = lc_load_acquire(&header->hd_ready) == LC_READY; /* [L4] */
+    if (ready && lc_os_boot_id(boot_id) == 0) {
+        /* Left over from another boot, on a file system that outlives it. */
+        ready = header->hd_boot_id[0] == boot_id[0] && header->hd_boot_id[1] == boot_id[1];
+    }
+    lc_os_unmap(base, LC_HEADER_BYTES);
+    return ready;
+}
+
+static bool segment_set_retired(int fd) {
+    void *base;
+    if (lc_os_map(fd, LC_HEADER_BYTES, &base) != 0) {
+        return false;
+    }
+    lc_store_release(&((struct shm_header *)base)->hd_retired, 1);
+    lc_os_unmap(base, LC_HEADER_BYTES);
+    return true;
+}
+
+static bool segment_get_retired(int fd) {
+    void *base;
+    bool retired = false;
+    if (lc_os_map(fd, LC_HEADER_BYTES, &base) == 0) {
+        retired = lc_load_acquire(&((struct shm_header *)base)->hd_retired) != 0;
+        lc_os_unmap(base, LC_HEADER_BYTES);
+    }
+    return retired;
+}
+
+static int segment_check_object(const struct lc_os_file *file,
+                                const struct lilcache_options *options) {
+    bool mine = file->owner == lc_os_uid() ||
+                (options->owner >= 0 && file->owner == (uint64_t)options->owner);
+    uint32_t others = options->group >= 0 ? 002 : 022;
+    return file->regular && mine && !(file->mode & others) ? LILCACHE_OK
+                                                           : LILCACHE_FOREIGN;
+}
+
+static struct lc_segment *segment_registered(const struct lc_os_id *id) {
+    for (struct lc_segment *s = *lc_fork_registry(); s; s = s->next) {
+        if (s->id.device == id->device && s->id.inode == id->inode) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static void segment_free(struct lc_segment *segment) {
+    if (segment->base) {
+        lc_os_unmap(segment->base, segment->size);
+    }
+    lc_os_close(segment->lock_fd);
+    lc_os_close(segment->fd);
+    free(segment->shards);
+    free(segment->pins);
+    free(segment);
+}
+
+static int segment_lock_creation(int fd, struct lilcache_error *error) {
+    uint64_t until = lc_os_monotonic_ms() + SEGMENT_CREATE_WAIT_MS;
+    for (;;) {
+        int failed = lc_os_lock_byte(fd, LC_CREATE_BYTE);
+        if (failed != -EAGAIN) {
+            return failed ? segment_fail(error, LILCACHE_OS, failed, "fcntl(F_OFD_SETLK)")
+                          : LILCACHE_OK;
+        }
+        if (lc_os_monotonic_ms() > until) {
+            return segment_fail(error, LILCACHE_NOT_READY, 0, "creation lock");
+        }
+        lc_os_sleep_ms(1);
+    }
+}
+
+/* An object of that name in segment->fd, and whether this call made it. */
+static int segment_open_object(struct lc_segment *segment,
+                               const struct lilcache_options *options, bool *made,
+                               struct lilcache_error *error) {
+    *made = false;
+    segment->fd = lc_os_shm_open(segment->object_name);
+    if (segment->fd == -ENOENT && !(options->flags & LILCACHE_ATTACH)) {
+        segment->fd = lc_os_shm_create(segment->object_name, 0600);
+        *made = segment->fd >= 0;
+    }
+    return segment->fd >= 0 ? LILCACHE_OK
+                            : segment_fail(error, LILCACHE_OS, segment->fd, "shm_open");
+}
+
+/* One attempt by name. *again: the object went away or was retired meanwhile. The registry
+ * is locked. */
+static int segment_try_named(struct lc_segment *segment,
+                             const struct lilcache_options *options,
+                             const struct lc_geometry *g, bool recreate, bool *again,
+                             struct lc_segment **registered, struct lilcache_error *error) {
+    struct lc_os_file file;
+    bool made;
+    int status = segment_open_object(segment, options, &made, error);
+    if (status) {
+        *again = segment->fd == -EEXIST; /* created by another between the two calls */
+        segment->fd = -1;
+        return status;
+    }
+    int failed = lc_os_stat(segment->fd, &file);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "fstat");
+    }
+    status = segment_check_object(&file, options);
+    if (status) {
+        return segment_fail(error, status, 0, "owner and mode");
+    }
+    segment->lock_fd = lc_os_reopen(segment->fd);
+    if (segment->lock_fd < 0) {
+        return segment_fail(error, LILCACHE_OS, segment->lock_fd, "open(/proc/self/fd)");
+    }
+    status = segment_lock_creation(segment->lock_fd, error);
+    if (status) {
+        return status;
+    }
+    failed = lc_os_stat(segment->fd, &file); /* it may have grown while we waited */
+    bool ready = !failed && segment_is_ready(segment->fd, file.size);
+    if (failed || file.links == 0) {
+        *again = true;
+        return segment_fail(error, LILCACHE_OS, failed, "fstat");
+    }
+    if (ready && (recreate || segment_get_retired(segment->fd))) {
+        segment_set_retired(segment->fd);
+        lc_os_shm_unlink(segment->object_name);
+        *again = true;
+        return segment_fail(error, LILCACHE_RETIRED, 0, "retired");
+    }
+    segment->id = file.id;
+    *registered = segment_registered(&file.id);
+    if (*registered) {
+        return LILCACHE_OK;
+    }
+    if (ready) {
+        status = segment_attach(segment, file.size, error);
+    } else if (options->flags & LILCACHE_ATTACH) {
+        status = segment_fail(error, LILCACHE_NOT_READY, 0, "attach");
+    } else {
+        status = segment_make(segment, options, g, error);
+        if (status) {
+            lc_os_shm_unlink(segment->object_name); /* while the creation byte is held */
+        }
+    }
+    lc_os_unlock_byte(segment->lock_fd, LC_CREATE_BYTE);
+    return status;
+}
+
+static int segment_make_anonymous(struct lc_segment *segment,
+                                  const struct lilcache_options *options,
+                                  const struct lc_geometry *g,
+                                  struct lilcache_error *error) {
+    struct lc_os_file file;
+    segment->anonymous = true;
+    segment->fd = lc_os_memfd(segment->object_name);
+    if (segment->fd < 0) {
+        return segment_fail(error, LILCACHE_OS, segment->fd, "memfd_create");
+    }
+    segment->lock_fd = lc_os_reopen(segment->fd);
+    if (segment->lock_fd < 0 || lc_os_stat(segment->fd, &file) != 0) {
+        return segment_fail(error, LILCACHE_OS, segment->lock_fd, "open(/proc/self/fd)");
+    }
+    segment->id = file.id;
+    return segment_make(segment, options, g, error);
+}
+
+static struct lc_segment *segment_blank(const char *object_name) {
+    struct lc_segment *segment = calloc(1, sizeof *segment);
+    if (segment) {
+        segment->fd = segment->lock_fd = segment->spare_fd = -1;
+        segment->row = segment->spare_row = -1;
+        pthread_mutex_init(&segment->pin_mutex, NULL);
+        snprintf(segment->object_name, sizeof segment->object_name, "%s", object_name);
+    }
+    return segment;
+}
+
+/* Take a row and join the registry. */
+static int segment_join(struct lc_segment *segment, struct lilcache_error *error) {
+    int row = lc_row_claim(segment, segment->lock_fd);
+    if (row < 0) {
+        return segment_fail(error, row, 0, "process rows");
+    }
+    segment->row = row;
+    segment->references = 1;
+    segment->next = *lc_fork_registry();
+    *lc_fork_registry() = segment;
+    return LILCACHE_OK;
+}
+
+static int segment_open_locked(const struct lilcache_options *options,
+                               const char *object_name, const struct lc_geometry *g,
+                               struct lc_segment **out, struct lilcache_error *error) {
+    bool recreate = (options->flags & LILCACHE_RECREATE) != 0;
+    bool again = true;
+    int status = LILCACHE_NOT_READY;
+    for (int tries = 0; again && tries < 100; tries++) {
+        struct lc_segment *registered = NULL;
+        struct lc_segment *segment = segment_blank(object_name);
+        again = false;
+        if (!segment) {
+            return segment_fail(error, LILCACHE_MEMORY, ENOMEM, "calloc");
+        }
+        if (options->flags & LILCACHE_ANONYMOUS) {
+            status = segment_make_anonymous(segment, options, g, error);
+        } else {
+            status = segment_try_named(segment, options, g, recreate, &again, &registered,
+                                       error);
+            recreate = recreate && status != LILCACHE_RETIRED;
+        }
+        if (status == LILCACHE_OK && registered) {
+            segment_free(segment);
+            registered->references++;
+            *out = registered;
+            return LILCACHE_OK;
+        }
+        if (status == LILCACHE_OK) {
+            status = segment_join(segment, error);
+        }
+        if (status == LILCACHE_OK) {
+            *out = segment;
+            return LILCACHE_OK;
+        }
+        segment_free(segment);
+    }
+    return status;
+}
+
+int lilcache_open(const struct lilcache_options *options, struct lilcache **out,
+                  struct lilcache_error *error) {
+    struct lc_geometry g;
+    char object_name[256];
+    uint32_t cores = options->cores ? options->cores : lc_os_cores();
+    if (error) {
+        memset(error, 0, sizeof *error);
+    }
+    if (lilcache_object_name(options->name, object_name, sizeof object_name) < 0) {
+        return segment_fail(error, LILCACHE_INVALID, 0, "name");
+    }
+    if (!(options->flags & LILCACHE_ATTACH && options->size_bytes == 0) &&
+        !lc_geometry_make(options->size_bytes, options->max_value_bytes,
+                          options->max_processes, 0, cores, &g)) {
+        return segment_fail(error, LILCACHE_INVALID, 0, "size, max_value");
+    }
+    int failed = lc_fork_init();
+    if (failed) {
+        return segment_fail(error, LILCACHE_MEMORY, failed, "pthread_atfork");
+    }
+    struct lilcache *cache = calloc(1, sizeof *cache);
+    if (!cache) {
+        return segment_fail(error, LILCACHE_MEMORY, ENOMEM, "calloc");
+    }
+    if (!lc_fork_noticed()) {
+        lc_fork_child_now();
+    }
+    lc_fork_registry_lock();
+    int status = segment_open_locked(options, object_name, &g, &cache->segment, error);
+    if (status == LILCACHE_OK) {
+        cache->created = cache->segment->created && cache->segment->references == 1;
+    }
+    lc_fork_registry_unlock();
+    if (status) {
+        free(cache);
+        return status;
+    }
+    *out = cache;
+    return LILCACHE_OK;
+}
+
+void lilcache_close(struct lilcache *cache) {
+    struct lc_segment *segment = cache->segment;
+    if (!lc_fork_noticed()) {
+        lc_fork_child_now();
+    }
+    lc_fork_registry_lock();
+    bool last = --segment->references == 0;
+    if (last) {
+        struct lc_segment **at = lc_fork_registry();
+        while (*at && *at != segment) {
+            at = &(*at)->next;
+        }
+        if (*at) {
+            *at = segment->next;
+        }
+    }
+    lc_fork_registry_unlock();
+    free(cache);
+    if (last) {
+        if (segment->row >= 0) {
+            lc_row_release(segment, (uint32_t)segment->row);
+        }
+        segment_free(segment);
+    }
+}
+
+int lilcache_retire(struct lilcache *cache) {
+    struct lc_segment *segment = cache->segment;
+    struct lc_os_file ours;
+    struct lc_os_file named;
+    /* Release: who sees it finds the name gone or about to go, and starts anew. */
+    lc_store_release(&segment->header->hd_retired, 1);
+    if (segment->anonymous) {
+        return LILCACHE_OK;
+    }
+    int fd = lc_os_shm_open(segment->object_name);
+    bool same = fd >= 0 && lc_os_stat(fd, &named) == 0 &&
+                lc_os_stat(segment->fd, &ours) == 0 && named.id.inode == ours.id.inode &&
+                named.id.device == ours.id.device;
+    lc_os_close(fd);
+    if (same) {
+        lc_os_shm_unlink(segment->object_name);
+    }
+    return LILCACHE_OK;
+}
+
+int lc_segment_alive(struct lc_segment *segment) {
+    if (LC_UNLIKELY(!lc_fork_noticed())) {
+        lc_fork_child_now();
+    }
+    /* A plain count: threads may lose steps of it, it only sets a pace. */
+    uint64_t calls = lc_load_relaxed(&segment->calls) + 1;
+    lc_store_relaxed(&segment->calls, calls);
+    if (LC_UNLIKELY(calls % SEGMENT_NAME_CHECK == 0) && !segment->anonymous) {
+        struct lc_os_file file;
+        if (lc_os_stat(segment->fd, &file) == 0 && file.links == 0) {
+            lc_store_release(&segment->header->hd_retired, 1);
+        }
+    }
+    return LC_UNLIKELY(lc_load_acquire(&segment->header->hd_retired) != 0)
+               ? LILCACHE_RETIRED
+               : LILCACHE_OK;
+}
+
+int lilcache_created(const struct lilcache *cache) { return cache->created; }
+uint64_t lilcache_size(const struct lilcache *cache) { return cache->segment->size; }
+uint64_t lilcache_max_value(const struct lilcache *cache) {
+    return cache->segment->max_value;
+}
+const void *lilcache_base(const struct lilcache *cache) { return cache->segment->base; }
+
+int lilcache_mode(const struct lilcache *cache) {
+    struct lc_os_file file;
+    int failed = lc_os_stat(cache->segment->fd, &file);
+    return failed ? LILCACHE_OS : (int)file.mode;
+}
+
+int lilcache_process_row(struct lilcache *cache) {
+    return lc_row_mine(cache->segment) ? cache->segment->row : LILCACHE_TOO_MANY_PROCESSES;
+}

@@ -1,0 +1,34 @@
+#include "lc_shard.h"
+
+#include "lc_counter.h"
+#include "lc_crash.h"
+#include "lc_lock.h"
+#include "lc_recover.h"
+#include "lc_row.h"
+#include "lilcache.h"
+
+int lc_shard_enter(struct lc_shard *shard, uint32_t wait_ms) {
+    bool waited;
+    enum lc_lock_result result = lc_lock_take(shard->ctl, wait_ms, &waited);
+    if (waited) {
+        struct shm_row *row = lc_row_mine(shard->segment);
+        if (row) {
+            lc_add_relaxed(&row->rw_counter[LC_ROW_lock_waits], 1);
+        }
+    }
+    switch (result) {
+    case LC_LOCK_CLEAN:
+        LC_CRASH(lock_taken);
+        return LILCACHE_OK;
+    case LC_LOCK_OWNER_DIED:
+        lc_recover_locked(shard);
+        lc_lock_consistent(shard->ctl); /* only now: a death before this is reported again */
+        return LILCACHE_OK;
+    case LC_LOCK_BUSY:
+        return LILCACHE_BUSY;
+    default:
+        return LILCACHE_CORRUPT;
+    }
+}
+
+void lc_shard_leave(struct lc_shard *shard) { lc_lock_leave(shard->ctl); }

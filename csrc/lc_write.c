@@ -1,0 +1,587 @@
+/* set, add, replace, cas, delete, pop, touch, incr and clear.
+ *
+ *   lock -> upkeep, a slice of eviction -> look the key up -> room -> record -> publish
+ *
+ * Nothing found in the index survives an eviction, so the look-up is repeated whenever
+ * room had to be made. Large values are copied outside the lock, under a pin:
+ *
+ *   lock | header, key, fill; pin | unlock | copy | lock | still there? publish | unlock
+ *
+ * Crash story: until the slot is stored the record is dead bytes; then it is the value.
+ * Invariants: R1 K2 K3 E2. */
+#include "lc_write.h"
+
+#include <string.h>
+
+#include "lc_append.h"
+#include "lc_block.h"
+#include "lc_counter.h"
+#include "lc_crash.h"
+#include "lc_evict.h"
+#include "lc_pin.h"
+#include "lc_row.h"
+#include "lc_segment.h"
+#include "lc_shard.h"
+
+/* From here on the copy is long enough to let others in meanwhile. */
+#define WRITE_LARGE LC_VALUE_ALIGN_FROM
+#define WRITE_SWEEP_MS 100
+#define WRITE_ROOM_TRIES 3
+
+struct write_spot {
+    struct lc_found found;
+    struct lc_place ghost;
+    bool linked;  /* a slot points to a record of this key */
+    bool visible; /* and a reader would see it */
+    uint64_t at;  /* room for the new record */
+};
+
+static int write_begin(struct lilcache *cache, const void *bytes, size_t length, int type,
+                       struct lc_key *key) {
+    int status = lc_segment_alive(cache->segment);
+    return status == LILCACHE_OK
+               ? lc_key_make(cache->segment, bytes, length, type, key)
+               : status;
+}
+
+static int write_enter(struct lc_shard *shard) {
+    int status = lc_shard_enter(shard, LILCACHE_SLICE_MS);
+    if (status == LILCACHE_OK) {
+        lc_index_upkeep_locked(shard);
+    }
+    return status;
+}
+
+/* Leave, and see to pins of the dead if they are in the way. */
+static void write_leave(struct lc_shard *shard, int status) {
+    struct lc_segment *segment = shard->segment;
+    bool parked = shard->ctl->sh_parked_blocks > 0;
+    lc_shard_leave(shard);
+    if (LC_UNLIKELY(parked)) {
+        uint64_t now = lc_os_monotonic_ms();
+        if (status == LILCACHE_NO_SPACE || now >= segment->sweep_after_ms) {
+            segment->sweep_after_ms = now + WRITE_SWEEP_MS;
+            lc_row_sweep(segment);
+        }
+    }
+}
+
+static void write_count(struct lc_segment *segment, enum lc_row_counter which) {
+    struct shm_row *row = lc_row_mine(segment);
+    if (row) {
+        lc_add_relaxed(&row->rw_counter[which], 1);
+    }
+}
+
+static void write_look_locked(const struct lc_shard *shard, const struct lc_key *key,
+                              struct write_spot *spot) {
+    spot->linked = lc_index_find_locked(shard, key->hash, key->bytes, key->length,
+                                        key->type, &spot->found, &spot->ghost);
+    spot->visible = false;
+    if (spot->linked) {
+        uint32_t block = lc_block_of(shard, spot->found.record.offset);
+        uint32_t epoch = lc_word_epoch(shard->blocks[block].bl_word);
+        spot->visible = epoch == (uint32_t)shard->ctl->sh_epoch &&
+                        !lc_record_expired(shard, &spot->found.record);
+    }
+}
+
+static enum lc_queue write_queue_locked(const struct lc_shard *shard,
+                                        const struct write_spot *spot) {
+    if (spot->visible) { /* an overwrite keeps its queue */
+        uint32_t head =
+            lc_block_head_locked(shard, lc_block_of(shard, spot->found.record.offset));
+        return lc_word_queue(shard->blocks[head].bl_word);
+    }
+    if (!spot->linked && spot->ghost.slot &&
+        lc_index_ghost_young_locked(shard, spot->ghost.word)) {
+        return LC_MAIN;
+    }
+    return LC_SMALL;
+}
+
+/* Room for `bytes`, and the key looked up after everything that could have moved it. */
+static int write_room_locked(struct lc_shard *shard, const struct lc_key *key,
+                             uint64_t bytes, struct write_spot *spot) {
+    lc_run_measure_locked(shard, bytes);
+    lc_evict_slice_locked(shard, bytes);
+    for (int tries = 0; tries < WRITE_ROOM_TRIES; tries++) {
+        write_look_locked(shard, key, spot);
+        enum lc_queue queue = write_queue_locked(shard, spot);
+        spot->at = lc_run_room_locked(shard, queue, bytes);
+        if (spot->at == UINT64_MAX) {
+            spot->at = lc_run_room_open_locked(
+                shard, queue == LC_MAIN ? LC_SMALL : LC_MAIN, bytes);
+        }
+        if (spot->at != UINT64_MAX) {
+            return LILCACHE_OK;
+        }
+        int status = lc_evict_force_locked(shard, bytes);
+        if (status != LILCACHE_OK) {
+            return status;
+        }
+    }
+    return LILCACHE_NO_SPACE;
+}
+
+/* Point the key's slot to the record: the commit. */
+static int write_publish_locked(struct lc_shard *shard, const struct lc_key *key,
+                                struct write_spot *spot, const struct lc_record *record) {
+    uint64_t tag = lc_tag_of(key->hash);
+    uint64_t unit = record->offset >> LC_UNIT_SHIFT;
+    if (spot->linked) {
+        uint64_t hits = spot->visible ? lc_slot_hits(spot->found.place.word) : 0;
+        lc_index_change_locked(shard, &spot->found.place, lc_slot_live(tag, unit, hits),
+                               spot->found.record.total, record->total);
+        return LILCACHE_OK;
+    }
+    if (spot->ghost.slot) {
+        if (lc_index_ghost_young_locked(shard, spot->ghost.word)) {
+            lc_count_locked(shard, LC_SHARD_ghost_hits, 1);
+        }
+        lc_index_change_locked(shard, &spot->ghost, 0, 0, 0);
+    }
+    struct lc_place place;
+    if (!lc_index_claim_locked(shard, key->hash, &place)) {
+        return LILCACHE_NO_SPACE;
+    }
+    lc_index_change_locked(shard, &place, lc_slot_live(tag, unit, 0), 0, record->total);
+    return LILCACHE_OK;
+}
+
+static int write_allowed(const struct write_spot *spot,
+                         const struct lc_condition *condition) {
+    if (condition->stamped) {
+        if (!spot->visible) {
+            return LILCACHE_MISS;
+        }
+        return spot->found.record.stamp == condition->stamp ? LILCACHE_OK
+                                                            : LILCACHE_EXISTS;
+    }
+    if (condition->mode == LILCACHE_ADD && spot->visible) {
+        return LILCACHE_EXISTS;
+    }
+    if (condition->mode == LILCACHE_REPLACE && !spot->visible) {
+        return LILCACHE_MISS;
+    }
+    return LILCACHE_OK;
+}
+
+/* Conditions are looked at before anything is evicted for a write that will not be. */
+static int write_check_locked(const struct lc_shard *shard, const struct lc_key *key,
+                              const struct lc_condition *condition) {
+    struct write_spot spot;
+    if (condition->mode == LILCACHE_SET && !condition->stamped) {
+        return LILCACHE_OK;
+    }
+    write_look_locked(shard, key, &spot);
+    return write_allowed(&spot, condition);
+}
+
+static int write_store_locked(struct lc_shard *shard, const struct lc_key *key,
+                              struct lc_source *source,
+                              const struct lc_condition *condition) {
+    struct write_spot spot;
+    struct lc_record record;
+    int status = write_check_locked(shard, key, condition);
+    if (status == LILCACHE_OK) {
+        status = write_room_locked(shard, key, lc_append_bytes(shard, source), &spot);
+    }
+    if (status == LILCACHE_OK) {
+        status = write_allowed(&spot, condition); /* eviction may have taken the key */
+    }
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    source->stamp = (uint32_t)++shard->ctl->sh_stamp;
+    lc_append_head_locked(shard, source, spot.at, &record);
+    lc_append_value(shard, source, &record);
+    return write_publish_locked(shard, key, &spot, &record);
+}
+
+/* First half of a large write: the place is ours as long as the pin holds. */
+static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
+                         struct lc_source *source, const struct lc_condition *condition,
+                         struct lc_record *record, uint64_t *generation, int *pin) {
+    struct write_spot spot;
+    int status = write_enter(shard);
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    uint64_t bytes = lc_append_bytes(shard, source);
+    status = write_check_locked(shard, key, condition);
+    if (status == LILCACHE_OK) {
+        status = write_room_locked(shard, key, bytes, &spot);
+    }
+    if (status == LILCACHE_OK) {
+        uint32_t block = lc_block_of(shard, spot.at);
+        source->stamp = (uint32_t)++shard->ctl->sh_stamp;
+        lc_append_head_locked(shard, source, spot.at, record);
+        *generation = shard->blocks[block].bl_generation;
+        *pin = lc_pin_take(shard->segment, shard->number, block,
+                           (uint32_t)lc_div_up(bytes, 1ULL << shard->block_shift));
+        LC_CRASH(large_reserved);
+        if (*pin < 0) { /* no pin to be had: copy where nobody can take the place away */
+            struct write_spot fresh;
+            lc_append_value(shard, source, record);
+            write_look_locked(shard, key, &fresh);
+            status = write_publish_locked(shard, key, &fresh, record);
+        }
+    }
+    write_leave(shard, status);
+    return status;
+}
+
+static int write_commit_large(struct lc_shard *shard, const struct lc_key *key,
+                              const struct lc_condition *condition,
+                              const struct lc_record *record, uint64_t generation) {
+    struct write_spot spot;
+    int status = write_enter(shard);
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    uint32_t block = lc_block_of(shard, record->offset);
+    uint32_t head = lc_block_head_locked(shard, block);
+    enum lc_block_state state = lc_word_state(shard->blocks[head].bl_word);
+    if (shard->blocks[block].bl_generation != generation ||
+        (state != LC_BLOCK_OPEN && state != LC_BLOCK_SEALED) ||
+        shard->ctl->sh_victim == head ||
+        lc_word_epoch(shard->blocks[head].bl_word) != (uint32_t)shard->ctl->sh_epoch) {
+        status = LILCACHE_RETIRED; /* the run was evicted or cleared: start again */
+    } else {
+        write_look_locked(shard, key, &spot);
+        status = write_allowed(&spot, condition);
+        if (status == LILCACHE_OK) {
+            status = write_publish_locked(shard, key, &spot, record);
+        }
+    }
+    write_leave(shard, status);
+    return status;
+}
+
+static int write_large(struct lc_shard *shard, const struct lc_key *key,
+                       struct lc_source *source, const struct lc_condition *condition) {
+    struct lc_record record;
+    uint64_t generation;
+    int pin = -1;
+    int status = write_reserve(shard, key, source, condition, &record, &generation, &pin);
+    if (status != LILCACHE_OK || pin < 0) {
+        return status;
+    }
+    lc_append_value(shard, source, &record);
+    LC_CRASH(large_copied);
+    status = write_commit_large(shard, key, condition, &record, generation);
+    lc_pin_drop(shard->segment, (uint32_t)pin);
+    return status;
+}
+
+static int write_small(struct lc_shard *shard, const struct lc_key *key,
+                       struct lc_source *source, const struct lc_condition *condition) {
+    int status = write_enter(shard);
+    if (status == LILCACHE_OK) {
+        status = write_store_locked(shard, key, source, condition);
+        write_leave(shard, status);
+    }
+    return status;
+}
+
+int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
+                 const struct lc_value *value, const struct lc_condition *condition) {
+    struct lc_shard *shard = lc_shard_of(segment, key->hash);
+    struct lc_source source;
+    if (value->length > segment->max_value) {
+        return LILCACHE_VALUE_SIZE;
+    }
+    if (value->ttl_ms < 0 || value->ttl_ms > INT64_MAX / 2) {
+        return LILCACHE_TTL;
+    }
+    if (value->type < 0 || value->type > 255) {
+        return LILCACHE_INVALID;
+    }
+    source = (struct lc_source){
+        .key = key->bytes,
+        .value = value->bytes,
+        .key_length = key->length,
+        .value_length = (uint32_t)value->length,
+        .expires = value->ttl_ms ? lc_os_now_ms() + (uint64_t)value->ttl_ms : UINT64_MAX,
+        .flags = (uint16_t)(key->type | (uint32_t)value->type << LC_RECORD_VALUE_TYPE_SHIFT),
+    };
+    int status;
+    if (value->length >= WRITE_LARGE) {
+        status = write_large(shard, key, &source, condition);
+        if (status == LILCACHE_RETIRED || status == LILCACHE_NO_SPACE) {
+            /* The place was lost while we copied, or dead processes' pins were in the
+             * way and have been swept: once more, without letting go. */
+            status = write_small(shard, key, &source, condition);
+        }
+    } else {
+        status = write_small(shard, key, &source, condition);
+        if (LC_UNLIKELY(status == LILCACHE_NO_SPACE)) {
+            status = write_small(shard, key, &source, condition);
+        }
+    }
+    if (status == LILCACHE_OK) {
+        write_count(segment, LC_ROW_sets);
+    }
+    return status;
+}
+
+int lilcache_set(struct lilcache *cache, const void *key, size_t key_length, int key_type,
+                 const void *value, size_t value_length, int value_type, int64_t ttl_ms,
+                 int mode) {
+    struct lc_key made;
+    struct lc_value what = {value, value_length, value_type, ttl_ms};
+    struct lc_condition condition = {.mode = (enum lilcache_set_mode)mode};
+    int status = write_begin(cache, key, key_length, key_type, &made);
+    if (status == LILCACHE_OK && (mode < LILCACHE_SET || mode > LILCACHE_REPLACE)) {
+        status = LILCACHE_INVALID;
+    }
+    return status == LILCACHE_OK ? lc_write_set(cache->segment, &made, &what, &condition)
+                                 : status;
+}
+
+int lilcache_cas(struct lilcache *cache, const void *key, size_t key_length, int key_type,
+                 const void *value, size_t value_length, int value_type, int64_t ttl_ms,
+                 uint32_t stamp) {
+    struct lc_key made;
+    struct lc_value what = {value, value_length, value_type, ttl_ms};
+    struct lc_condition condition = {LILCACHE_SET, true, stamp};
+    int status = write_begin(cache, key, key_length, key_type, &made);
+    return status == LILCACHE_OK ? lc_write_set(cache->segment, &made, &what, &condition)
+                                 : status;
+}
+
+/* Unlink what was looked up; OK if a reader would have seen it. */
+static int write_unlink_locked(struct lc_shard *shard, struct write_spot *spot) {
+    if (spot->linked) {
+        lc_index_change_locked(shard, &spot->found.place, 0, spot->found.record.total, 0);
+    }
+    return spot->visible ? LILCACHE_OK : LILCACHE_MISS;
+}
+
+int lc_write_delete(struct lc_segment *segment, const struct lc_key *key) {
+    struct lc_shard *shard = lc_shard_of(segment, key->hash);
+    struct write_spot spot;
+    int status = write_enter(shard);
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    write_look_locked(shard, key, &spot);
+    status = write_unlink_locked(shard, &spot);
+    write_leave(shard, status);
+    if (status == LILCACHE_OK) {
+        write_count(segment, LC_ROW_deletes);
+    }
+    return status;
+}
+
+int lilcache_delete(struct lilcache *cache, const void *key, size_t key_length,
+                    int key_type) {
+    struct lc_key made;
+    int status = write_begin(cache, key, key_length, key_type, &made);
+    return status == LILCACHE_OK ? lc_write_delete(cache->segment, &made) : status;
+}
+
+int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
+                     int key_type, void *out, size_t cap) {
+    struct lc_key made;
+    struct write_spot spot;
+    int64_t result = LILCACHE_MISS;
+    int status = write_begin(cache, key, key_length, key_type, &made);
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
+    status = write_enter(shard);
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    write_look_locked(shard, &made, &spot);
+    const struct lc_record *record = &spot.found.record;
+    if (spot.visible && record->value_length > cap) {
+        result = LILCACHE_TOO_LARGE;
+    } else {
+        if (spot.visible) {
+            memcpy(out, shard->heap + record->value_at, record->value_length);
+            result = (int64_t)((uint64_t)lc_record_value_type(record) << 40 |
+                               record->value_length);
+            if (record->flags & LC_RECORD_CHECKSUM &&
+                lc_load_relaxed(lc_record_checksum_word(shard, record)) !=
+                    lc_append_checksum(shard, record, out)) {
+                result = LILCACHE_MISS;
+            }
+        }
+        write_unlink_locked(shard, &spot);
+    }
+    write_leave(shard, LILCACHE_OK);
+    if (result != LILCACHE_TOO_LARGE) {
+        lc_read_count(cache->segment, result);
+    }
+    if (result >= 0) {
+        write_count(cache->segment, LC_ROW_deletes);
+    }
+    return result;
+}
+
+/* Store what `found` holds once more, with other expiry or value; keeps key and type. */
+static int write_again_locked(struct lc_shard *shard, const struct lc_key *key,
+                              struct lc_source *source, const void *value, bool new_stamp) {
+    struct write_spot spot;
+    struct lc_record record;
+    int status = write_room_locked(shard, key, lc_append_bytes(shard, source), &spot);
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    if (!value) {
+        if (!spot.visible) {
+            return LILCACHE_MISS; /* evicted to make room for itself */
+        }
+        source->value = shard->heap + spot.found.record.value_at;
+    }
+    if (new_stamp) {
+        source->stamp = (uint32_t)++shard->ctl->sh_stamp;
+    }
+    lc_append_head_locked(shard, source, spot.at, &record);
+    lc_append_value(shard, source, &record);
+    return write_publish_locked(shard, key, &spot, &record);
+}
+
+static struct lc_source write_source_of(const struct lc_key *key,
+                                        const struct lc_record *record) {
+    return (struct lc_source){
+        .key = key->bytes,
+        .key_length = key->length,
+        .value_length = record->value_length,
+        .stamp = record->stamp,
+        .flags = record->flags,
+    };
+}
+
+static int write_touch_locked(struct lc_shard *shard, const struct lc_key *key,
+                              uint64_t expires) {
+    struct write_spot spot;
+    write_look_locked(shard, key, &spot);
+    if (!spot.visible) {
+        return LILCACHE_MISS;
+    }
+    const struct lc_record *record = &spot.found.record;
+    if (record->flags & LC_RECORD_EXPIRES && !(record->flags & LC_RECORD_CHECKSUM)) {
+        uint32_t head = lc_block_head_locked(shard, lc_block_of(shard, record->offset));
+        shard->blocks[head].bl_expires =
+            lc_max64(shard->blocks[head].bl_expires, expires);
+        /* The one thing of a published record that changes; a reader sees either. */
+        lc_store_relaxed(lc_record_expiry_word(shard, record), expires);
+        return LILCACHE_OK;
+    }
+    if (!(record->flags & LC_RECORD_EXPIRES) && expires == UINT64_MAX) {
+        return LILCACHE_OK;
+    }
+    struct lc_source source = write_source_of(key, record);
+    source.expires = expires;
+    return write_again_locked(shard, key, &source, NULL, false);
+}
+
+int lilcache_touch(struct lilcache *cache, const void *key, size_t key_length,
+                   int key_type, int64_t ttl_ms) {
+    struct lc_key made;
+    int status = write_begin(cache, key, key_length, key_type, &made);
+    if (status == LILCACHE_OK && (ttl_ms < 0 || ttl_ms > INT64_MAX / 2)) {
+        status = LILCACHE_TTL;
+    }
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
+    status = write_enter(shard);
+    if (status == LILCACHE_OK) {
+        status = write_touch_locked(
+            shard, &made, ttl_ms ? lc_os_now_ms() + (uint64_t)ttl_ms : UINT64_MAX);
+        write_leave(shard, status);
+    }
+    return status;
+}
+
+static int write_incr_locked(struct lc_shard *shard, const struct lc_key *key,
+                             int64_t delta, const int64_t *initial, uint64_t expires,
+                             int64_t *result) {
+    struct write_spot spot;
+    struct lc_source source;
+    write_look_locked(shard, key, &spot);
+    if (spot.visible) {
+        const struct lc_record *record = &spot.found.record;
+        int64_t value;
+        if (lc_record_value_type(record) != LILCACHE_TYPE_INT64 ||
+            record->value_length != sizeof value) {
+            return LILCACHE_NOT_INTEGER;
+        }
+        memcpy(&value, shard->heap + record->value_at, sizeof value);
+        if (__builtin_add_overflow(value, delta, result)) {
+            return LILCACHE_OVERFLOW;
+        }
+        source = write_source_of(key, record);
+        source.expires = lc_record_expiry(shard, record);
+    } else {
+        if (!initial) {
+            return LILCACHE_MISS;
+        }
+        *result = *initial;
+        source = (struct lc_source){
+            .key = key->bytes,
+            .key_length = key->length,
+            .value_length = sizeof *result,
+            .expires = expires,
+            .flags = (uint16_t)(key->type |
+                                LILCACHE_TYPE_INT64 << LC_RECORD_VALUE_TYPE_SHIFT),
+        };
+    }
+    source.value = result;
+    return write_again_locked(shard, key, &source, result, true);
+}
+
+int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
+                  int key_type, int64_t delta, const int64_t *initial, int64_t ttl_ms,
+                  int64_t *result) {
+    struct lc_key made;
+    int status = write_begin(cache, key, key_length, key_type, &made);
+    if (status == LILCACHE_OK && (ttl_ms < LILCACHE_TTL_KEEP || ttl_ms > INT64_MAX / 2)) {
+        status = LILCACHE_TTL;
+    }
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
+    uint64_t expires = ttl_ms > 0 ? lc_os_now_ms() + (uint64_t)ttl_ms : UINT64_MAX;
+    status = write_enter(shard);
+    if (status == LILCACHE_OK) {
+        status = write_incr_locked(shard, &made, delta, initial, expires, result);
+        write_leave(shard, status);
+    }
+    if (status == LILCACHE_OK) {
+        write_count(cache->segment, LC_ROW_sets);
+    }
+    return status;
+}
+
+static int write_clear_shard(struct lc_shard *shard) {
+    int status = write_enter(shard);
+    if (status != LILCACHE_OK) {
+        return status;
+    }
+    struct shm_shard *ctl = shard->ctl;
+    /* Release: the commit. Every get that begins after this is seen loads it (acquire in
+     * lc_read.c) and finds all older blocks invisible. */
+    lc_store_release(&ctl->sh_epoch, (uint32_t)(ctl->sh_epoch + 1));
+    LC_CRASH(clear_epoch_stored);
+    lc_run_seal_all_locked(shard);
+    lc_count_locked(shard, LC_SHARD_clears, 1);
+    write_leave(shard, LILCACHE_OK);
+    return LILCACHE_OK;
+}
+
+int lilcache_clear(struct lilcache *cache) {
+    int status = lc_segment_alive(cache->segment);
+    for (uint32_t i = 0; status == LILCACHE_OK && i < cache->segment->shard_count; i++) {
+        status = write_clear_shard(&cache->segment->shards[i]);
+    }
+    return status;
+}
