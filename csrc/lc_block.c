@@ -272,6 +272,7 @@ void lc_run_free_locked(struct lc_shard *shard, uint32_t head) {
         shard->blocks[head + i].bl_fill = 0;
         shard->blocks[head + i].bl_live = 0;
     }
+    shard->blocks[head].bl_fill = 0;
     shard->blocks[head].bl_live = 0;
     lc_block_set_locked(shard, head, LC_BLOCK_FREE, LC_SMALL, 1);
     LC_CRASH(evict_run_freed);

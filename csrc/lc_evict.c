@@ -135,7 +135,7 @@ static bool evict_record(struct lc_shard *shard, uint32_t head,
         evict_relocate(shard, record, place, queue, hits, slice)) {
         return false;
     }
-    if (mode != LC_VICTIM_DROP) {
+    if (mode != LC_VICTIM_DROP && !shard->ctl->sh_bulk) {
         uint64_t left = 0; /* of its credit */
         bool stays = false;
         if (queue == LC_SMALL) {
@@ -152,7 +152,8 @@ static bool evict_record(struct lc_shard *shard, uint32_t head,
             return false;
         }
     }
-    evict_unlink(shard, record, place, queue == LC_SMALL);
+    evict_unlink(shard, record, place, queue == LC_SMALL && !shard->ctl->sh_bulk);
+    shard->ctl->sh_cold_bytes = UINT64_MAX;
     lc_count_locked(shard, LC_SHARD_evictions, 1);
     return false;
 }
@@ -267,7 +268,7 @@ void lc_evict_slice_locked(struct lc_shard *shard, uint64_t bytes) {
     }
     struct evict_slice slice = {
         .limit_bytes = bytes * LC_SLICE_FACTOR,
-        .urgency = ctl->sh_free_blocks == 0 ? 2 : ctl->sh_free_blocks * 2 < wanted,
+        .urgency = ctl->sh_free_blocks == 0,
         .may_open = true,
     };
     for (int runs = 0; runs < 4 && ctl->sh_free_blocks < wanted; runs++) {

@@ -17,8 +17,9 @@
 
 bool lc_index_ghost_young_locked(const struct lc_shard *shard, uint64_t slot) {
     uint64_t age = (shard->ctl->sh_ghost_clock - lc_slot_unit(slot)) & LC_UNIT_MASK;
-    /* As long as what main could hold: nine tenths of the heap, in 64-byte steps. */
-    return age <= shard->heap_bytes / 10 * 9 / 64;
+    /* A heap's worth, in 64-byte steps: a main queue's worth (nine tenths), and a tenth for
+     * the ghosts that were hit and left the line, which the clock cannot see. */
+    return age <= shard->heap_bytes / 64;
 }
 
 static bool index_key_equal(const struct lc_shard *shard, const struct lc_record *record,

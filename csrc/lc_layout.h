@@ -271,10 +271,15 @@ struct shm_shard {
     uint32_t sh_parked_blocks;
     uint32_t sh_index_hint;  /* no index block above it has a free page */
     uint32_t sh_index_low;   /* no index block below it */
-    uint32_t sh_pad;
+    uint32_t sh_bulk;        /* records are written, but hardly any are read (lc_victim.c) */
     uint32_t sh_shrink_hint; /* a group worth shrinking + 1 */
     uint32_t sh_mean_bytes;  /* moving average of record sizes */
     uint32_t sh_spread_bytes; /* and of their distance from it */
+
+    uint64_t sh_cold_bytes;  /* appended to small since the shard was last empty, or
+                                UINT64_MAX once something was evicted */
+    uint64_t sh_window_gets; /* process counters when sh_bulk was last worked out */
+    uint64_t sh_window_sets;
 
     uint64_t sh_counter[LC_SHARD_COUNTERS];
 };

@@ -8,6 +8,7 @@
 #include "lc_row.h"
 
 #include "lc_atomic.h"
+#include "lc_counter.h"
 #include "lilcache.h"
 
 static uint64_t row_state(uint64_t previous, uint32_t state) {
@@ -81,6 +82,21 @@ void lc_row_sweep(struct lc_segment *segment) {
         lc_os_unlock_byte(segment->lock_fd, LC_ROW_BYTE + i);
     }
     pthread_mutex_unlock(&segment->pin_mutex);
+}
+
+void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *sets) {
+    const struct shm_header *header = segment->header;
+    *gets = lc_load_relaxed(&header->hd_left[LC_ROW_hits]) +
+            lc_load_relaxed(&header->hd_left[LC_ROW_misses]);
+    *sets = lc_load_relaxed(&header->hd_left[LC_ROW_sets]);
+    for (uint32_t i = 0; i < segment->row_count; i++) {
+        const struct shm_row *row = lc_row_at(segment, i);
+        if ((uint32_t)lc_load_relaxed(&row->rw_state) == LC_ROW_USED) {
+            *gets += lc_load_relaxed(&row->rw_counter[LC_ROW_hits]) +
+                     lc_load_relaxed(&row->rw_counter[LC_ROW_misses]);
+            *sets += lc_load_relaxed(&row->rw_counter[LC_ROW_sets]);
+        }
+    }
 }
 
 static void row_claim_mine(struct lc_segment *segment) {

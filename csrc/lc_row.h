@@ -21,6 +21,9 @@ void lc_row_release(struct lc_segment *segment, uint32_t row);
 /* Free the rows of dead processes, and so their pins. Never called with a shard lock. */
 void lc_row_sweep(struct lc_segment *segment);
 
+/* Gets and sets of all processes so far, roughly. */
+void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *sets);
+
 /* This process's row, claimed now if it has none (a forked child at its first call).
  * NULL: none to be had; the caller does without. */
 struct shm_row *lc_row_mine(struct lc_segment *segment);

@@ -4,6 +4,11 @@
  * expired runs; mostly dead ones, which are cleaned and lose nothing; then S3-FIFO: the
  * oldest of small while small holds more than a tenth of the live bytes, else the oldest
  * of main. A pinned run goes to its queue's end.
+ *
+ * Hits are evidence only while somebody reads. Under a bulk load, when there are hardly
+ * any gets beside the sets, the oldest run of both queues goes, whatever its hits: what is
+ * loaded last must end up in the cache, not what happened to be read before
+ * (docs/decisions/0003).
  * Invariants: E2 Z2. */
 #include "lc_victim.h"
 
@@ -11,6 +16,11 @@
 #include "lc_evict.h"
 #include "lc_index.h"
 #include "lc_pin.h"
+#include "lc_row.h"
+
+/* Sets after which sh_bulk is worked out again, and gets per set that make no bulk load. */
+#define VICTIM_WINDOW_SETS 256
+#define VICTIM_BULK_SHARE 16
 
 /* Pinned runs passed over before one is taken, and parked, after all. */
 #define VICTIM_PINNED_MAX 16
@@ -68,7 +78,16 @@ static void victim_survey(const struct lc_shard *shard, struct victim_survey *ou
     }
 }
 
-static uint32_t victim_by_policy(const struct victim_survey *survey) {
+static uint32_t victim_by_policy(const struct lc_shard *shard,
+                                 const struct victim_survey *survey) {
+    uint32_t oldest_small = survey->oldest[LC_SMALL];
+    uint32_t oldest_main = survey->oldest[LC_MAIN];
+    if (shard->ctl->sh_bulk && oldest_small != LC_NO_BLOCK && oldest_main != LC_NO_BLOCK) {
+        return shard->blocks[oldest_small].bl_sequence <
+                       shard->blocks[oldest_main].bl_sequence
+                   ? oldest_small
+                   : oldest_main;
+    }
     uint64_t small = survey->live[LC_SMALL];
     uint64_t all = small + survey->live[LC_MAIN];
     enum lc_queue queue = small * 10 > all ? LC_SMALL : LC_MAIN;
@@ -92,6 +111,19 @@ static uint32_t victim_open_run(const struct lc_shard *shard) {
         }
     }
     return best;
+}
+
+static void victim_note_traffic(struct lc_shard *shard) {
+    struct shm_shard *ctl = shard->ctl;
+    uint64_t gets;
+    uint64_t sets;
+    lc_row_traffic(shard->segment, &gets, &sets);
+    if (sets - ctl->sh_window_sets >= VICTIM_WINDOW_SETS) {
+        ctl->sh_bulk = (gets - ctl->sh_window_gets) * VICTIM_BULK_SHARE <
+                       sets - ctl->sh_window_sets;
+        ctl->sh_window_gets = gets;
+        ctl->sh_window_sets = sets;
+    }
 }
 
 static void victim_set(struct lc_shard *shard, uint32_t head, enum lc_victim_mode mode) {
@@ -125,6 +157,7 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
         return true;
     }
     lc_evict_unpark_locked(shard);
+    victim_note_traffic(shard);
     uint32_t head = victim_for_index(shard);
     if (head != LC_NO_BLOCK) {
         victim_set(shard, head, LC_VICTIM_POLICY);
@@ -139,7 +172,7 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
             mode = LC_VICTIM_CLEAN;
         }
         if (head == LC_NO_BLOCK) {
-            head = victim_by_policy(&survey);
+            head = victim_by_policy(shard, &survey);
         }
         if (head == LC_NO_BLOCK) {
             break;
@@ -151,7 +184,7 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
         }
         shard->blocks[head].bl_sequence = ++ctl->sh_sequence;
         if (mode == LC_VICTIM_CLEAN) { /* it would be chosen again at once */
-            head = victim_by_policy(&survey);
+            head = victim_by_policy(shard, &survey);
             if (head != LC_NO_BLOCK && !victim_is_pinned(shard, head)) {
                 victim_set(shard, head, LC_VICTIM_POLICY);
                 return true;
@@ -182,7 +215,7 @@ static uint64_t victim_cost(const struct lc_shard *shard, uint32_t head) {
         /* Main has proved its worth; the newest quarter has not had its chance yet. */
         bool young = shard->ctl->sh_sequence - block->bl_sequence <
                      shard->block_count / 4;
-        uint64_t weight = 1 + (lc_word_queue(block->bl_word) == LC_MAIN) + young;
+        uint64_t weight = 1 + 3 * (lc_word_queue(block->bl_word) == LC_MAIN) + young;
         return 1 + live * weight;
     }
     default:

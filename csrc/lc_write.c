@@ -97,7 +97,10 @@ static enum lc_queue write_queue_locked(const struct lc_shard *shard,
         lc_index_ghost_young_locked(shard, spot->ghost.word)) {
         return LC_MAIN;
     }
-    return LC_SMALL;
+    /* Until the first eviction main is filled, too, once small has its tenth: else nothing
+     * would stay through a first pass over more keys than fit. */
+    uint64_t cold = shard->ctl->sh_cold_bytes;
+    return cold != UINT64_MAX && cold > shard->heap_bytes / 10 ? LC_MAIN : LC_SMALL;
 }
 
 /* Room for `bytes`, and the key looked up after everything that could have moved it. */
@@ -114,6 +117,9 @@ static int write_room_locked(struct lc_shard *shard, const struct lc_key *key,
                 shard, queue == LC_MAIN ? LC_SMALL : LC_MAIN, bytes);
         }
         if (spot->at != UINT64_MAX) {
+            if (queue == LC_SMALL && shard->ctl->sh_cold_bytes != UINT64_MAX) {
+                shard->ctl->sh_cold_bytes += bytes;
+            }
             return LILCACHE_OK;
         }
         int status = lc_evict_force_locked(shard, bytes);
@@ -573,6 +579,7 @@ static int write_clear_shard(struct lc_shard *shard) {
     lc_store_release(&ctl->sh_epoch, (uint32_t)(ctl->sh_epoch + 1));
     LC_CRASH(clear_epoch_stored);
     lc_run_seal_all_locked(shard);
+    ctl->sh_cold_bytes = 0;
     lc_count_locked(shard, LC_SHARD_clears, 1);
     write_leave(shard, LILCACHE_OK);
     return LILCACHE_OK;
