@@ -1,0 +1,71 @@
+# Doors for developers and CI. `make demo` and `make test` work on an empty Linux machine
+# with Python 3.10 or later, a C compiler and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TRACES ?= traces
+SECONDS ?= 600
+SEED ?= 1
+
+.PHONY: all demo test test-c test-py stress lint bench-origin hitratio hitratio-check \
+	never-fails overwrites clean
+
+all: $(VENV)/installed
+
+# The extension is built in place, so that tests run on the sources of this checkout.
+$(VENV)/installed: pyproject.toml setup.py build_ffi.py $(wildcard csrc/*)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,demo,bench,lint]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python -m benchmarks.demo
+
+test: lint test-c test-py
+
+test-c:
+	$(MAKE) -C tests/c run
+
+test-py: $(VENV)/installed
+	$(MAKE) -C tests/c hold_lock
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# --- longer campaigns ---------------------------------------------------------------
+
+# The origin's benchmark beside a real Redis.
+bench-origin: $(VENV)/installed
+	$(BIN)/python -m benchmarks.origin --json build/origin.json
+
+# Object hit ratios on public traces; TRACES is the folder with the trace files.
+hitratio: $(VENV)/installed
+	$(BIN)/python -m benchmarks.hitratio.replay --traces $(TRACES) --json build/hitratio.json
+
+# The model against libcachesim, in an environment of its own: the tool is no dependency.
+hitratio-check: $(VENV)/installed
+	test -x build/libcachesim/bin/python || $(PYTHON) -m venv build/libcachesim
+	build/libcachesim/bin/python -m pip install --quiet libcachesim tabulate
+	build/libcachesim/bin/python -m benchmarks.hitratio.check_model --traces $(TRACES)
+
+# Races on more processes than cores, with kills, for SECONDS.
+stress:
+	$(MAKE) -C tests/stress
+	build/c/stress --seconds $(SECONDS) --seed $(SEED) --kill
+
+# Mixed sizes from 1 B to 8 MiB in 64 MiB for SECONDS: not one failed set.
+never-fails:
+	$(MAKE) -C tests/c all
+	build/c/test_evict never-fails $(SECONDS)
+
+# 10^8 overwrites of one key beside a cache that is 95 % full evict nothing else.
+overwrites:
+	$(MAKE) -C tests/c all
+	build/c/test_evict overwrites 100000000
+
+clean:
+	rm -rf build $(VENV) lilcache/*.so lilcache/_lilcache.c *.egg-info
