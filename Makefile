@@ -11,15 +11,15 @@ SEED ?= 1
 .PHONY: all demo test test-c test-py stress lint bench-origin hitratio hitratio-check \
 	never-fails overwrites clean
 
-all: $(VENV)/installed
+all: $(VENV)/installed-dev
 
-# The extension is built in place, so that tests run on the sources of this checkout.
-$(VENV)/installed: pyproject.toml setup.py build_ffi.py $(wildcard csrc/*)
+# The extension is built in place, so that everything runs on this checkout's sources.
+$(VENV)/installed-%: pyproject.toml setup.py build_ffi.py $(wildcard csrc/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,demo,bench,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed-demo
 	$(BIN)/python -m benchmarks.demo
 
 test: lint test-c test-py
@@ -27,11 +27,11 @@ test: lint test-c test-py
 test-c:
 	$(MAKE) -C tests/c run
 
-test-py: $(VENV)/installed
+test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock
 	$(BIN)/python -m pytest -q
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -39,15 +39,15 @@ lint: $(VENV)/installed
 # --- longer campaigns ---------------------------------------------------------------
 
 # The origin's benchmark beside a real Redis.
-bench-origin: $(VENV)/installed
+bench-origin: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.origin --json build/origin.json
 
 # Object hit ratios on public traces; TRACES is the folder with the trace files.
-hitratio: $(VENV)/installed
+hitratio: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.hitratio.replay --traces $(TRACES) --json build/hitratio.json
 
 # The model against libcachesim, in an environment of its own: the tool is no dependency.
-hitratio-check: $(VENV)/installed
+hitratio-check: $(VENV)/installed-dev
 	test -x build/libcachesim/bin/python || $(PYTHON) -m venv build/libcachesim
 	build/libcachesim/bin/python -m pip install --quiet libcachesim tabulate
 	build/libcachesim/bin/python -m benchmarks.hitratio.check_model --traces $(TRACES)
