@@ -4,15 +4,15 @@
 
 #include "lc_record.h"
 
-#define GEOMETRY_SMALL_SIZE (2ULL << 20) /* below: fewer rows, fewer pins */
+#define GEOMETRY_FEW_ROWS (4ULL << 20)  /* below: rows for 64 processes */
+#define GEOMETRY_FEW_PINS (16ULL << 20) /* below: pins in 12 blocks per process */
 
-/* Rows keep to whole lines. Pins: enough that a process with views into a few dozen blocks
- * gets them all, little enough that the rows stay below half a percent. */
+/* Rows keep to whole lines. Enough pins for a process with views into a few dozen blocks,
+ * few enough that the rows stay below a percent or so of the segment. */
 static void geometry_rows(struct lc_geometry *g, uint32_t row_count) {
-    bool small = g->size < GEOMETRY_SMALL_SIZE;
-    uint32_t most = small ? 64 : LC_ROWS_MAX;
+    uint32_t most = g->size < GEOMETRY_FEW_ROWS ? 64 : LC_ROWS_MAX;
     g->row_count = row_count ? (uint32_t)lc_min64(row_count, 4096) : most;
-    g->row_pins = small ? 12 : 84;
+    g->row_pins = g->size < GEOMETRY_FEW_PINS ? 12 : 84;
     g->row_bytes = (uint32_t)sizeof(struct shm_row) + g->row_pins * 8;
 }
 

@@ -3,6 +3,9 @@
  * A holder runs for about a microsecond, so a waiter first tries a few times by itself:
  * going to sleep costs more than the section it waits for. Then it sleeps in the kernel
  * for the rest of its slice. An owner that is stopped but alive is never robbed. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* OFD locks, memfd, clocklock */
+#endif
 #include "lc_lock.h"
 
 #include <errno.h>

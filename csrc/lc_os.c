@@ -1,4 +1,7 @@
 /* System calls, each wrapped once. EINTR is retried here and nowhere else. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* OFD locks, memfd, clocklock */
+#endif
 #include "lc_os.h"
 
 #include <errno.h>

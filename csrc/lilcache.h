@@ -58,7 +58,7 @@ struct lilcache_options {
     const char *name;         /* object name without directory, e.g. "lilcache-1000-x" */
     uint64_t size_bytes;      /* of the whole object; at least 1 MiB */
     uint64_t max_value_bytes; /* 0: a quarter of the segment up to 64 MiB, else 16 MiB */
-    uint32_t max_processes;   /* 0: 64 below 2 MiB, else 256 */
+    uint32_t max_processes;   /* 0: 64 below 4 MiB, else 256 */
     uint32_t flags;           /* enum lilcache_flag */
     uint32_t cores;           /* upper bound of the number of shards; 0: as the machine */
     int64_t owner;            /* uid to own a new object, -1: the caller */

@@ -1,0 +1,20 @@
+"""docs/layout.md says of every shared struct what the compiler says."""
+
+from __future__ import annotations
+
+from . import layout_table
+
+
+def test_layout_tables_are_those_of_the_compiler() -> None:
+    text = layout_table.DOCUMENT.read_text(encoding="utf-8")
+    written = text.split(layout_table.BEGIN)[1].split(layout_table.END)[0].strip()
+    assert written == layout_table.render().strip(), (
+        "csrc/lc_layout.h changed: run `python -m tests.meta.layout_table`, "
+        "and bump LC_LAYOUT_VERSION"
+    )
+
+
+def test_every_shared_struct_has_fields() -> None:
+    tables = layout_table.measured()
+    assert {"shm_header", "shm_row", "shm_shard", "shm_record"} <= set(tables)
+    assert all(len(rows) > 1 for rows in tables.values())
