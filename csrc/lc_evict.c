@@ -36,9 +36,11 @@ struct evict_slice {
     bool may_open;    /* relocation may open a run from free blocks */
 };
 
-static bool evict_may_relocate(const struct evict_slice *slice) {
+/* [E1] */
+static bool evict_may_relocate(const struct evict_slice *slice, uint64_t bytes) {
     return slice->relocated < LC_SLICE_RECORDS ||
-           slice->relocated_bytes < slice->limit_bytes;
+           (slice->relocated_bytes < slice->limit_bytes &&
+            bytes <= slice->limit_bytes - slice->relocated_bytes);
 }
 
 /* Hits that keep a record of this size: large ones must earn their place (performance.md
@@ -63,7 +65,7 @@ static bool evict_relocate(struct lc_shard *shard, const struct lc_record *recor
     };
     struct lc_record copy;
     uint64_t bytes = lc_append_bytes(shard, &source);
-    if (!evict_may_relocate(slice)) {
+    if (!evict_may_relocate(slice, bytes)) {
         return false;
     }
     uint64_t at = slice->may_open ? lc_run_room_locked(shard, queue, bytes)
@@ -235,7 +237,7 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
         struct lc_record record;
         struct lc_place place;
         if (slice->freed >= freed_wanted || slice->walked >= walk_max ||
-            !evict_may_relocate(slice)) {
+            !evict_may_relocate(slice, 1)) {
             return false;
         }
         if (!lc_record_read(shard, start + ctl->sh_victim_at, &record) ||
@@ -281,20 +283,15 @@ void lc_evict_slice_locked(struct lc_shard *shard, uint64_t bytes) {
     }
 }
 
-/* Drop everything in the current victim, or in another one. */
+/* Drop everything in the current victim, or in another one. The slice before has used up
+ * what this call may relocate [E1]. */
 static bool evict_whole_run(struct lc_shard *shard) {
-    struct evict_slice slice = {.limit_bytes = 0, .may_open = false};
+    struct evict_slice slice = {.limit_bytes = UINT64_MAX};
     if (!lc_victim_ready_locked(shard, true)) {
         return false;
     }
-    if (shard->ctl->sh_victim_mode != LC_VICTIM_CLEAN) {
-        shard->ctl->sh_victim_mode = LC_VICTIM_DROP;
-    }
-    while (shard->ctl->sh_victim != LC_NO_BLOCK &&
-           !evict_walk(shard, &slice, UINT64_MAX, UINT32_MAX)) {
-        shard->ctl->sh_victim_mode = LC_VICTIM_DROP; /* relocations used up */
-        slice = (struct evict_slice){.limit_bytes = UINT64_MAX, .may_open = false};
-    }
+    shard->ctl->sh_victim_mode = LC_VICTIM_DROP;
+    evict_walk(shard, &slice, UINT64_MAX, UINT32_MAX);
     return true;
 }
 

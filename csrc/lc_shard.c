@@ -9,12 +9,10 @@
 
 int lc_shard_enter(struct lc_shard *shard, uint32_t wait_ms) {
     bool waited;
+    struct shm_row *row = lc_row_mine(shard->segment); /* claimed now, not inside */
     enum lc_lock_result result = lc_lock_take(shard->ctl, wait_ms, &waited);
-    if (waited) {
-        struct shm_row *row = lc_row_mine(shard->segment);
-        if (row) {
-            lc_add_relaxed(&row->rw_counter[LC_ROW_lock_waits], 1);
-        }
+    if (waited && row) {
+        lc_add_relaxed(&row->rw_counter[LC_ROW_lock_waits], 1);
     }
     switch (result) {
     case LC_LOCK_CLEAN:
