@@ -1,0 +1,1 @@
+"""Benchmarks of lilcache; each runs as ``python -m benchmarks.<name>``."""

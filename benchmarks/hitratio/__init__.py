@@ -1,0 +1,1 @@
+"""Hit-ratio benchmarks: lilcache against an ideal S3-FIFO model."""
