@@ -1,0 +1,214 @@
+"""Attachment: the side of a cache that faces its segment.
+
+What the arguments mean, how it is opened, looked into, closed, removed and pickled;
+cache.py adds the verbs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, TypeVar, Union
+
+from ._codec import Codec
+from ._handle import Handle
+from ._options import MIB, Account, Options, check_lock_timeout, make_options
+from ._raw import TYPED, Raw
+from .errors import ArgumentError
+from .serializers import Serializer, Signer, resolve
+from .stats import Stats
+
+Self = TypeVar("Self", bound="Attachment")
+
+
+class Attachment:
+    """One attachment of this process to a segment; the base of Cache."""
+
+    __slots__ = (
+        "_codec",
+        "_handle",
+        "_options",
+        "_plain_limit",
+        "_raw",
+        "_serializer",
+        "__weakref__",
+    )
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        size_mb: float | None = None,
+        max_value_mb: float | None = None,
+        anonymous: bool = False,
+        recreate: bool = False,
+        checksums: bool = False,
+        max_processes: int | None = None,
+        owner: Account = None,
+        group: Account = None,
+        serializer: Union[str, Serializer] = "auto",
+        signing_key: bytes | None = None,
+        lock_timeout: float = 1.0,
+    ) -> None:
+        """Create the segment, or attach to it if it is there.
+
+        Args:
+            name: The segment's name; processes that use the same one share it. By default
+                LILCACHE_NAME, or else a name from user, sys.prefix and working directory.
+            size_mb: MiB of the whole segment. By default the smaller of 64 and three
+                quarters of what is free in /dev/shm. Used by whoever creates it; a
+                SegmentSizeWarning tells the others that it differs.
+            max_value_mb: MiB of the largest value, at most a quarter of the segment makes
+                sense. By default that up to 64 MiB, and 16 MiB above.
+            anonymous: Share with forked children only, and leave no trace.
+            recreate: Retire a live segment of that name and create a new one.
+            checksums: Verify every value that is read. Used by whoever creates it.
+            max_processes: How many processes may attach at once.
+            owner: User, as name or number, who shall own a segment that this call
+                creates: for a server that drops its privileges later.
+            group: Group, likewise, whose members may then read and write it.
+            serializer: "auto", "pickle", "safe" or an object with dumps and loads; see
+                lilcache.serializers.
+            signing_key: At least 16 secret bytes: every value is then signed, and none
+                that is not correctly signed is accepted. Such a cache has no incr.
+            lock_timeout: Seconds, finite; after it a write raises LockTimeoutError.
+
+        Raises:
+            ArgumentError: An argument is out of range.
+            CapacityError: It does not fit, or too many processes are attached.
+            SegmentError: There is something of that name that cannot be used.
+            UnsupportedPlatformError: This is not Linux.
+        """
+        options = make_options(
+            name,
+            size_mb=size_mb,
+            max_value_mb=max_value_mb,
+            anonymous=anonymous,
+            recreate=recreate,
+            checksums=checksums,
+            max_processes=max_processes,
+            owner=owner,
+            group=group,
+        )
+        self._open(options, serializer, signing_key, lock_timeout)
+
+    def _open(
+        self,
+        options: Options,
+        serializer: Union[str, Serializer],
+        signing_key: bytes | None,
+        lock_timeout: float,
+    ) -> None:
+        timeout = check_lock_timeout(lock_timeout)
+        chosen, written_type = resolve(serializer)
+        signer = None if signing_key is None else Signer(signing_key)
+        # Every argument is checked by now: only the segment itself can refuse.
+        self._handle = handle = Handle(options)
+        self._raw = Raw(handle, timeout)
+        # Not a method of self, which would make a cycle and keep the segment mapped
+        # until the garbage collector runs.
+        guarded = serializer == "auto" and signer is None
+        self._codec = Codec(
+            chosen,
+            written_type,
+            signer,
+            handle.shared_with_others if guarded else None,
+        )
+        # Results below this are bytes as they are; none when values are signed.
+        self._plain_limit = TYPED if signer is None else 0
+        self._serializer = serializer
+        self._options = options
+
+    # --- the segment ----------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name to pass to Cache in another process."""
+        return self._options.name
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the whole segment."""
+        return self._handle.size_bytes
+
+    @property
+    def max_value_bytes(self) -> int:
+        """Bytes of the largest value that is accepted, as stored."""
+        return self._handle.max_value_bytes
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() or destroy() was called on it."""
+        return self._handle.pointer is None
+
+    def stats(self) -> Stats:
+        """Return the counters of all processes since the segment was created."""
+        return self._raw.stats()
+
+    def check(self) -> list[str]:
+        """Check the segment's invariants under its locks; return those violated.
+
+        Slow, and holds up writers: for tests and for looking into a problem.
+        """
+        return self._raw.check()
+
+    def close(self) -> None:
+        """Let go of the segment, which stays. Idempotent.
+
+        Later calls raise ClosedError. Calls under way and live views stay valid.
+        """
+        self._handle.close()
+
+    def destroy(self) -> None:
+        """Remove the segment for everybody, and close.
+
+        Processes that still use it notice and create a new, empty one.
+        """
+        self._handle.retire()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        if self.closed:
+            return f"<lilcache.{kind} {self.name!r} closed>"
+        stats = self.stats()
+        return (
+            f"<lilcache.{kind} {self.name!r} {self.size_bytes / MIB:g} MiB,"
+            f" {stats.live_bytes / self.size_bytes:.0%} full, {stats.items} items>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as name and arguments: unpickling attaches by name.
+
+        Raises:
+            ArgumentError: It is anonymous or has a signing key, which is secret.
+        """
+        if self._options.anonymous or self._codec.signs:
+            why = "is anonymous" if self._options.anonymous else "has a signing_key"
+            raise ArgumentError(
+                f"cache {self.name!r} {why} and cannot be pickled: let the process"
+                " inherit it by fork, or make a Cache there"
+            )
+        return _attach, (type(self), self._options, self._serializer, self._raw.lock_timeout)
+
+
+def _attach(
+    kind: type[Self],
+    options: Options,
+    serializer: Union[str, Serializer],
+    lock_timeout: float,
+) -> Self:
+    """Unpickle: attach by name, or create what is gone, with the same arguments."""
+    cache = kind.__new__(kind)
+    cache._open(replace(options, recreate=False), serializer, None, lock_timeout)
+    return cache

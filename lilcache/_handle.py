@@ -1,0 +1,207 @@
+"""The C handle: who creates, attaches, re-attaches and lets go of it.
+
+`Handle.pointer` is a cdata whose finaliser closes the attachment. Whoever uses it,
+a call under way or a live view, holds a reference, so the mapping stays while it is
+looked at; close() only takes the handle's own reference away. A call takes its
+reference when it pushes the argument, which makes that safe against a close() in
+another thread.
+
+The core looks after fork by itself: the same pointer works in the child.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import warnings
+from typing import Any, Final
+
+from . import _ffi
+from ._ffi import ffi, lib
+from ._options import MIB, Options, default_size_bytes
+from ._status import error_for, open_error
+from .errors import (
+    ClosedError,
+    SegmentOSError,
+    SegmentSizeWarning,
+    UnsupportedPlatformError,
+)
+
+logger: Final = logging.getLogger("lilcache")
+logger.addHandler(logging.NullHandler())
+
+_CREATE_FLAGS: Final = {
+    "anonymous": lib.LILCACHE_ANONYMOUS,
+    "checksums": lib.LILCACHE_CHECKSUMS,
+    "recreate": lib.LILCACHE_RECREATE,
+}
+_OTHERS_MAY_WRITE: Final = 0o022
+
+# One lock for all handles: re-attaching is rare, and one lock is easily made anew in
+# a child forked while another thread held it.
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Handle:
+    """This process's attachment to one segment. Thread safe, works after fork.
+
+    Args:
+        options: Checked options.
+
+    Raises:
+        LilcacheError: The segment cannot be created or attached; see errors.py.
+
+    Attributes:
+        pointer: `struct lilcache *`, or None after close().
+        size_bytes: The size of the whole segment, as created.
+        max_value_bytes: The largest payload it accepts.
+    """
+
+    __slots__ = ("options", "pointer", "size_bytes", "max_value_bytes")
+
+    def __init__(self, options: Options) -> None:
+        if not _ffi.SUPPORTED:
+            raise UnsupportedPlatformError(
+                "lilcache needs Linux (robust process-shared mutexes and OFD locks):"
+                " use another cache on this platform"
+            )
+        self.options = options
+        self.pointer: Any = None
+        self._attach(
+            options.size_bytes or default_size_bytes(options.anonymous),
+            options.max_value_bytes,
+            options.recreate,
+        )
+
+    def live(self) -> Any:
+        """Return the pointer.
+
+        Raises:
+            ClosedError: The cache was closed.
+        """
+        pointer = self.pointer
+        if pointer is None:
+            raise ClosedError(
+                f"cache {self.options.name!r} is closed in this process: make a new"
+                " Cache, or call lilcache.init() again"
+            )
+        return pointer
+
+    def reattach(self, stale: Any) -> None:
+        """Attach anew after RETIRED, unless another thread already has.
+
+        Args:
+            stale: The pointer whose segment was found retired.
+
+        Raises:
+            ClosedError: The cache was closed meanwhile, or was anonymous: what only
+                forked processes share cannot be attached by name.
+            LilcacheError: As the constructor.
+        """
+        with _lock:
+            if self.live() is not stale:
+                return
+            if self.options.anonymous:
+                self.pointer = None
+                raise ClosedError(
+                    f"the anonymous cache {self.options.name!r} was destroyed"
+                )
+            # Whoever comes first makes the new one; so all ask for what they had.
+            self._attach(self.size_bytes, self.max_value_bytes, recreate=False)
+
+    def close(self) -> None:
+        """Make every later call raise ClosedError. Idempotent."""
+        with _lock:
+            self.pointer = None
+
+    def retire(self) -> None:
+        """Mark the segment retired, remove its name, and close.
+
+        Raises:
+            ClosedError: The cache was closed before.
+            SegmentOSError: The name could not be removed.
+        """
+        status = lib.lilcache_retire(self.live())
+        self.close()
+        if status < 0:
+            raise error_for(status, self.options.name)
+
+    def shared_with_others(self) -> bool:
+        """Tell whether another user may write the segment, as things are now."""
+        options = self.options
+        if options.anonymous:
+            return False
+        if options.owner >= 0 and options.owner != os.geteuid():
+            return True
+        mode = lib.lilcache_mode(self.live())
+        if mode < 0:
+            raise SegmentOSError(
+                f"cache {options.name!r}: its permissions cannot be read"
+            )
+        return bool(mode & _OTHERS_MAY_WRITE)
+
+    def _attach(self, size_bytes: int, max_value_bytes: int, recreate: bool) -> None:
+        options = self.options
+        wanted = ffi.new("struct lilcache_options *")
+        # wanted holds a bare char pointer: name must live until open returns.
+        name = ffi.new("char[]", options.object_name.encode())
+        wanted.name = name
+        wanted.size_bytes = size_bytes
+        wanted.max_value_bytes = max_value_bytes
+        wanted.max_processes = options.max_processes
+        wanted.flags = _flags(options, recreate)
+        wanted.owner = options.owner
+        wanted.group = options.group
+        opened = ffi.new("struct lilcache **")
+        failure = ffi.new("struct lilcache_error *")
+        status = lib.lilcache_open(wanted, opened, failure)
+        if status < 0:
+            failure.status = status
+            raise open_error(failure, options)
+        pointer = ffi.gc(opened[0], lib.lilcache_close)
+        self.size_bytes = int(lib.lilcache_size(pointer))
+        self.max_value_bytes = int(lib.lilcache_max_value(pointer))
+        self.pointer = pointer
+        self._report(bool(lib.lilcache_created(pointer)))
+
+    def _report(self, created: bool) -> None:
+        options = self.options
+        logger.info(
+            "%s cache %r, %.1f MiB",
+            "created" if created else "attached",
+            options.name,
+            self.size_bytes / MIB,
+        )
+        if created:
+            return
+        for what, asked, found in (
+            ("size_mb", options.size_bytes, self.size_bytes),
+            ("max_value_mb", options.max_value_bytes, self.max_value_bytes),
+        ):
+            if asked and asked != found:
+                warnings.warn(
+                    f"cache {options.name!r} was created before with"
+                    f" {what}={found / MIB:g} and is used like that, not with"
+                    f" {asked / MIB:g}: pass recreate=True once to change it",
+                    SegmentSizeWarning,
+                    stacklevel=2,
+                )
+
+
+def _flags(options: Options, recreate: bool) -> int:
+    chosen = {
+        "anonymous": options.anonymous,
+        "checksums": options.checksums,
+        "recreate": recreate,
+    }
+    return sum(bit for name, bit in _CREATE_FLAGS.items() if chosen[name])

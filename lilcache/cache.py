@@ -1,0 +1,480 @@
+"""Cache: one attachment to a segment, with the verbs of a dict that has expiry.
+
+get, set and delete call the C functions themselves instead of going through _raw:
+a Python call more would cost a tenth of them. All else goes through _raw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NoReturn
+
+from . import _many
+from ._attachment import Attachment
+from ._codec import TYPE_BYTES, TYPE_STR
+from ._keys import KEY_BYTES, KEY_STR, Key, decode_key, describe_key, encode_key
+from ._raw import (
+    ADD,
+    LENGTH_MASK,
+    MISS,
+    REPLACE,
+    SCRATCH_BYTES,
+    SET,
+    TYPE_SHIFT,
+    Found,
+    Scratch,
+    c_delete,
+    c_get,
+    c_set,
+    give_scratch,
+    take_scratch,
+)
+from ._sentinel import MISSING
+from ._ttl import TTL, TTL_NONE, ttl_to_ms
+from .errors import (
+    ArgumentError,
+    CounterOverflowError,
+    NotBytesError,
+    NotIntegerError,
+)
+
+_INT64_MIN: Final = -(2**63)
+_INT64_MAX: Final = 2**63 - 1
+
+
+class Cache(Attachment):
+    """A cache in shared memory, the same one in every process that names it.
+
+    Everything may be called by any thread, and in a forked child. A read takes no
+    lock and never waits. A write waits at most lock_timeout for another process.
+    Arguments are checked before anything changes.
+
+    Keys are str, bytes, int, or tuples of these, by exact type: 'a', b'a' and 1 are
+    different keys. Values of type bytes, str, int, float, bool and None are stored
+    natively; all others by the serializer.
+
+    Args:
+        name: The segment's name; processes that use the same one share it. By default
+            LILCACHE_NAME, or else a name from user, sys.prefix and working directory.
+        size_mb: MiB of the whole segment. By default the smaller of 64 and three
+            quarters of what is free in /dev/shm. Used by whoever creates it; a
+            SegmentSizeWarning tells the others that it differs.
+        max_value_mb: MiB of the largest value, at most a quarter of the segment makes
+            sense. By default that up to 64 MiB, and 16 MiB above.
+        anonymous: Share with forked children only, and leave no trace.
+        recreate: Retire a live segment of that name and create a new one.
+        checksums: Verify every value that is read. Used by whoever creates it.
+        max_processes: How many processes may attach at once.
+        owner: User, as name or number, who shall own a segment that this call
+            creates: for a server that drops its privileges later.
+        group: Group, likewise, whose members may then read and write it.
+        serializer: "auto", "pickle", "safe" or an object with dumps and loads; see
+            lilcache.serializers.
+        signing_key: At least 16 secret bytes: every value is then signed, and none
+            that is not correctly signed is accepted. Such a cache has no incr.
+        lock_timeout: Seconds, finite; after it a write raises LockTimeoutError.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+        CapacityError: It does not fit, or too many processes are attached.
+        SegmentError: There is something of that name that cannot be used.
+        UnsupportedPlatformError: This is not Linux.
+    """
+
+    __slots__ = ()
+
+    # --- one key --------------------------------------------------------------------
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        """Return the value, or default if there is none.
+
+        Never waits. A stored None is returned as None: pass a default of your own to
+        tell it from a miss.
+
+        Raises:
+            CallerError: Not a valid key, or a value the serializer does not load.
+            CorruptError: The value failed its verification.
+        """
+        if type(key) is str:
+            try:
+                data, key_type = key.encode(), KEY_STR
+            except UnicodeEncodeError:
+                data, key_type = encode_key(key)
+        elif type(key) is bytes:
+            data, key_type = key, KEY_BYTES
+        else:
+            data, key_type = encode_key(key)
+        try:
+            scratch = take_scratch()
+        except IndexError:
+            scratch = Scratch()
+        try:
+            result = c_get(
+                self._handle.pointer,
+                data,
+                len(data),
+                key_type,
+                scratch.out,
+                SCRATCH_BYTES,
+            )
+        except TypeError:
+            self._raise_closed()
+        if result >= 0:
+            if result < self._plain_limit:
+                value = scratch.window[:result]
+                give_scratch(scratch)
+                return value
+            payload = scratch.window[: result & LENGTH_MASK]
+            give_scratch(scratch)
+            return self._codec.decode(payload, result >> TYPE_SHIFT, data, key_type)
+        give_scratch(scratch)
+        if result == MISS:
+            return default
+        found = self._raw.resume_get(result, data, key_type)
+        return self._decode(found, data, key_type, default)
+
+    def set(self, key: Key, value: Any, ttl: TTL = None) -> bool:
+        """Store a value and return True; replaces value and ttl of the key.
+
+        Args:
+            key: The key.
+            value: The value.
+            ttl: Seconds as int or float, a timedelta, or None for ever.
+
+        Raises:
+            CallerError: Not a valid key, value or ttl; nothing was changed.
+            LockTimeoutError: Another process held the lock; nothing was changed.
+            NoSpaceError: Views pin every place the value would fit in.
+        """
+        if type(key) is str:
+            try:
+                data, key_type = key.encode(), KEY_STR
+            except UnicodeEncodeError:
+                data, key_type = encode_key(key)
+        elif type(key) is bytes:
+            data, key_type = key, KEY_BYTES
+        else:
+            data, key_type = encode_key(key)
+        if type(value) is bytes and self._plain_limit:
+            payload, value_type = value, TYPE_BYTES
+        else:
+            payload, value_type = self._codec.encode(value, data, key_type)
+        ttl_ms = TTL_NONE if ttl is None else ttl_to_ms(ttl)
+        try:
+            status = c_set(
+                self._handle.pointer,
+                data,
+                len(data),
+                key_type,
+                payload,
+                len(payload),
+                value_type,
+                ttl_ms,
+                SET,
+            )
+        except TypeError:
+            self._raise_closed()
+        if status < 0:
+            stored = payload, value_type
+            self._raw.resume_set(status, data, key_type, stored, ttl_ms)
+        return True
+
+    def delete(self, key: Key) -> bool:
+        """Forget a key; return whether it was there.
+
+        Raises:
+            CallerError: Not a valid key.
+            LockTimeoutError: Another process held the lock; nothing was changed.
+        """
+        if type(key) is str:
+            try:
+                data, key_type = key.encode(), KEY_STR
+            except UnicodeEncodeError:
+                data, key_type = encode_key(key)
+        elif type(key) is bytes:
+            data, key_type = key, KEY_BYTES
+        else:
+            data, key_type = encode_key(key)
+        try:
+            status = c_delete(self._handle.pointer, data, len(data), key_type)
+        except TypeError:
+            self._raise_closed()
+        if status == MISS:
+            return False
+        return status >= 0 or self._raw.delete(data, key_type)
+
+    def add(self, key: Key, value: Any, ttl: TTL = None) -> bool:
+        """Store only if the key is absent; return whether it was stored.
+
+        Raises:
+            As set.
+        """
+        return self._store(key, value, ttl, ADD)
+
+    def replace(self, key: Key, value: Any, ttl: TTL = None) -> bool:
+        """Store only if the key is present; return whether it was stored.
+
+        Raises:
+            As set.
+        """
+        return self._store(key, value, ttl, REPLACE)
+
+    def pop(self, key: Key, default: Any = None) -> Any:
+        """Forget a key and return its value in one step, or default if absent.
+
+        Raises:
+            As get and delete. A value that cannot be decoded is forgotten all the same.
+        """
+        data, key_type = encode_key(key)
+        return self._decode(self._raw.pop(data, key_type), data, key_type, default)
+
+    def touch(self, key: Key, ttl: TTL) -> bool:
+        """Change the ttl, keep value and stamp; return whether the key was there.
+
+        Raises:
+            CallerError: Not a valid key or ttl.
+            LockTimeoutError: Another process held the lock; nothing was changed.
+        """
+        data, key_type = encode_key(key)
+        return self._raw.touch(data, key_type, ttl_to_ms(ttl))
+
+    def ttl(self, key: Key, default: Any = 0.0) -> Any:
+        """Return the seconds left: a positive float, or None for ever.
+
+        An absent key gives default; no present key has 0.0 seconds left.
+        """
+        data, key_type = encode_key(key)
+        left_ms = self._raw.ttl(data, key_type)
+        if left_ms is None:
+            return default
+        return None if left_ms < 0 else max(left_ms, 1) / 1000
+
+    def view(self, key: Key, default: Any = None) -> Any:
+        """Return a read-only memoryview of a bytes or str value where it lies.
+
+        Nothing is copied, whatever the size; a str shows its UTF-8 bytes. The bytes
+        stay as they are until the last reference to the view, its slices and the
+        arrays made from it is gone. Every live view keeps a block of the segment from
+        being used again: do not keep many. See lilcache.pins for `with` and is_copy().
+
+        Returns:
+            A memoryview, or default if the key is absent.
+
+        Raises:
+            NotBytesError: The value is of another type; nothing is pinned.
+        """
+        data, key_type = encode_key(key)
+        if self._codec.signs:
+            # Only a private copy stays what was verified.
+            value = self.get(key, MISSING)
+            if value is MISSING:
+                return default
+            if type(value) is str:
+                value = value.encode("utf-8", "surrogatepass")
+            if type(value) is bytes:
+                return memoryview(value)
+        else:
+            found = self._raw.view(data, key_type)
+            if found is None:
+                return default
+            if found[1] == TYPE_BYTES or found[1] == TYPE_STR:
+                return found[0]
+        raise NotBytesError(
+            f"the value of {describe_key(data, key_type)} is neither bytes nor str:"
+            " use get"
+        )
+
+    # --- counters and versions ------------------------------------------------------
+
+    def incr(
+        self,
+        key: Key,
+        delta: int = 1,
+        initial: int | None = None,
+        ttl: TTL = None,
+    ) -> int | None:
+        """Add delta to an integer, atomically over all processes; keeps its ttl.
+
+        Args:
+            key: The key.
+            delta: What to add, a signed 64-bit integer.
+            initial: What to store, as it is, when the key is absent.
+            ttl: The ttl of an initial value.
+
+        Returns:
+            The new value; None if the key is absent and there is no initial.
+
+        Raises:
+            NotIntegerError: The value, delta or initial is no 64-bit integer, or the
+                cache signs its values.
+            CounterOverflowError: The sum would leave 64 bits; nothing was changed.
+            LockTimeoutError: Another process held the lock; nothing was changed.
+        """
+        data, key_type = encode_key(key)
+        _require_int64("delta", delta)
+        if initial is not None:
+            _require_int64("initial", initial)
+        if self._codec.signs:
+            raise NotIntegerError(
+                f"cache {self.name!r} signs its values, and a counter in the segment"
+                " cannot be signed: count in a cache without signing_key"
+            )
+        return self._raw.incr(data, key_type, delta, initial, ttl_to_ms(ttl))
+
+    def decr(
+        self,
+        key: Key,
+        delta: int = 1,
+        initial: int | None = None,
+        ttl: TTL = None,
+    ) -> int | None:
+        """Subtract delta; goes below zero. Otherwise as incr."""
+        _require_int64("delta", delta)
+        return self.incr(key, -delta, initial, ttl)
+
+    def gets(self, key: Key, default: Any = None) -> tuple[Any, int | None]:
+        """Return (value, stamp) for cas; (default, None) if the key is absent."""
+        data, key_type = encode_key(key)
+        found = self._raw.gets(data, key_type)
+        if found is None:
+            return default, None
+        payload, value_type, stamp = found
+        return self._codec.decode(payload, value_type, data, key_type), stamp
+
+    def cas(self, key: Key, value: Any, stamp: int | None, ttl: TTL = None) -> bool:
+        """Store only if nothing was stored under the key since gets gave the stamp.
+
+        A stamp of None, as gets gives for an absent key, stores only if it still is.
+
+        Returns:
+            Whether the value was stored.
+
+        Raises:
+            As set; ArgumentError for a stamp that gets cannot have given.
+        """
+        if stamp is None:
+            return self._store(key, value, ttl, ADD)
+        if type(stamp) is not int or not 0 <= stamp < 2**32:
+            raise ArgumentError(f"stamp is what gets() returned, not {stamp!r}")
+        data, key_type = encode_key(key)
+        stored = self._codec.encode(value, data, key_type)
+        return self._raw.cas(data, key_type, stored, ttl_to_ms(ttl), stamp)
+
+    # --- many keys ------------------------------------------------------------------
+
+    def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
+        """Return a dict of those keys that are there. Not one moment: each for itself."""
+        wanted = _listed(keys)
+        return _many.get_many(
+            self._raw,
+            wanted,
+            [encode_key(key) for key in wanted],
+            self._codec.decode,
+            self._plain_limit,
+        )
+
+    def set_many(self, mapping: Mapping[Key, Any], ttl: TTL = None) -> list[Key]:
+        """Store every item of a mapping.
+
+        Returns:
+            The keys that found no space because of views; usually [].
+
+        Raises:
+            CallerError: Any key or value, or the ttl, is not valid; nothing was stored.
+            LockTimeoutError: Another process held a lock; a part may be stored.
+        """
+        items = list(mapping.items())
+        encoded = [encode_key(key) for key, _ in items]
+        encode = self._codec.encode
+        values = [encode(value, *data) for (_, value), data in zip(items, encoded)]
+        failed = _many.set_many(self._raw, encoded, values, ttl_to_ms(ttl))
+        return [items[index][0] for index in failed]
+
+    def delete_many(self, keys: Iterable[Key]) -> int:
+        """Forget keys; return how many of them were there.
+
+        Raises:
+            CallerError: Any key is not valid; nothing was changed.
+            LockTimeoutError: Another process held a lock; a part may be deleted.
+        """
+        return _many.delete_many(self._raw, [encode_key(key) for key in _listed(keys)])
+
+    def clear(self) -> None:
+        """Forget everything, for all processes.
+
+        Raises:
+            LockTimeoutError: Another process held a lock; a part may be cleared.
+        """
+        self._raw.clear()
+
+    def scan(self) -> Iterator[Key]:
+        """Walk over all keys, while others go on writing.
+
+        A key that is there during the whole walk comes at least once, perhaps twice;
+        one that comes or goes meanwhile may or may not.
+        """
+        for data, key_type in _many.scan(self._raw):
+            yield decode_key(data, key_type)
+
+    # --- as a dict ------------------------------------------------------------------
+
+    def __getitem__(self, key: Key) -> Any:
+        value = self.get(key, MISSING)
+        if value is MISSING:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: Key, value: Any) -> None:
+        self.set(key, value)
+
+    def __delitem__(self, key: Key) -> None:
+        if not self.delete(key):
+            raise KeyError(key)
+
+    def __contains__(self, key: Key) -> bool:
+        data, key_type = encode_key(key)
+        return self._raw.ttl(data, key_type) is not None
+
+    def __iter__(self) -> Iterator[Key]:
+        return self.scan()
+
+    def __len__(self) -> int:
+        """The number of items; expired ones count until their space is used again."""
+        return self.stats().items
+
+    def __bool__(self) -> bool:
+        """True, also when empty: `cache or other` asks whether there is a cache."""
+        return True
+
+    # --- inside ---------------------------------------------------------------------
+
+    def _store(self, key: Key, value: Any, ttl: TTL, mode: int) -> bool:
+        data, key_type = encode_key(key)
+        stored = self._codec.encode(value, data, key_type)
+        return self._raw.set(data, key_type, stored, ttl_to_ms(ttl), mode)
+
+    def _decode(
+        self, found: Found | None, data: bytes, key_type: int, default: Any
+    ) -> Any:
+        if found is None:
+            return default
+        return self._codec.decode(*found, data, key_type)
+
+    def _raise_closed(self) -> NoReturn:
+        """Explain a TypeError of cffi: only a closed handle's None causes one."""
+        self._handle.live()
+        raise
+
+
+def _require_int64(argument: str, value: object) -> None:
+    if type(value) is not int:
+        raise NotIntegerError(f"{argument} is an int, not {type(value).__name__}")
+    if not _INT64_MIN <= value <= _INT64_MAX:
+        raise CounterOverflowError(f"{argument} does not fit a signed 64-bit integer")
+
+
+def _listed(keys: Iterable[Key]) -> list[Key]:
+    """Return a list; refuse one key where several are meant, which also iterates."""
+    if isinstance(keys, (str, bytes)):
+        raise ArgumentError(f"expected several keys, not {type(keys).__name__}")
+    return list(keys)

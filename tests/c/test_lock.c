@@ -1,0 +1,148 @@
+/* lc_lock.c: three answers, bounded waits, an owner's death. */
+#include "cachetest.h"
+#include "lc_lock.h"
+
+static struct shm_shard *shared_shard(void) {
+    void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED);
+    CHECK_EQ(lc_lock_init(at), 0);
+    return at;
+}
+
+/* A child that takes the lock, says so, and then does as told. */
+enum deed { DEED_EXIT, DEED_WAIT };
+
+static pid_t holder(struct shm_shard *ctl, enum deed deed) {
+    int says[2];
+    char byte;
+    bool waited;
+    CHECK(pipe(says) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(lc_lock_take(ctl, 1000, &waited) != LC_LOCK_BUSY);
+        CHECK(write(says[1], "x", 1) == 1);
+        if (deed == DEED_WAIT) {
+            pause();
+        }
+        _exit(0);
+    }
+    CHECK(read(says[0], &byte, 1) == 1);
+    close(says[0]);
+    close(says[1]);
+    return child;
+}
+
+TEST(taken_and_left, 10) {
+    struct shm_shard *ctl = shared_shard();
+    bool waited = true;
+    for (int i = 0; i < 1000; i++) {
+        CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+        CHECK(!waited);
+        lc_lock_leave(ctl);
+    }
+}
+
+TEST(busy_after_its_slice, 20) {
+    struct shm_shard *ctl = shared_shard();
+    pid_t child = holder(ctl, DEED_WAIT);
+    static const uint32_t slices[] = {0, 1, 20, 100, 1000, 1100};
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++) {
+        bool waited = false;
+        double before = lct_seconds();
+        CHECK_EQ(lc_lock_take(ctl, slices[i], &waited), LC_LOCK_BUSY);
+        double took = (lct_seconds() - before) * 1000;
+        CHECK(waited);
+        CHECK(took >= slices[i] && took < slices[i] + 200);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+TEST(death_is_reported_until_consistent, 20) {
+    struct shm_shard *ctl = shared_shard();
+    bool waited;
+    waitpid(holder(ctl, DEED_EXIT), NULL, 0);
+    /* Two successors die as well, before they said that all is well. */
+    for (int i = 0; i < 2; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_OWNER_DIED);
+            _exit(0);
+        }
+        lct_join(child);
+    }
+    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_OWNER_DIED);
+    lc_lock_consistent(ctl);
+    lc_lock_leave(ctl);
+    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+    lc_lock_leave(ctl);
+}
+
+TEST(left_unrepaired_it_is_broken, 20) {
+    struct shm_shard *ctl = shared_shard();
+    bool waited;
+    waitpid(holder(ctl, DEED_EXIT), NULL, 0);
+    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_OWNER_DIED);
+    lc_lock_leave(ctl);
+    CHECK_EQ(lc_lock_take(ctl, 20, &waited), LC_LOCK_BROKEN);
+}
+
+TEST(waiter_wakes_when_the_owner_is_killed, 20) {
+    struct shm_shard *ctl = shared_shard();
+    pid_t owner = holder(ctl, DEED_WAIT);
+    pid_t waiter = fork();
+    if (waiter == 0) {
+        bool waited;
+        CHECK_EQ(lc_lock_take(ctl, 10000, &waited), LC_LOCK_OWNER_DIED);
+        CHECK(waited);
+        lc_lock_consistent(ctl);
+        lc_lock_leave(ctl);
+        _exit(0);
+    }
+    lct_sleep_ms(50);
+    double before = lct_seconds();
+    kill(owner, SIGKILL);
+    lct_join(waiter);
+    CHECK(lct_seconds() - before < 5);
+    waitpid(owner, NULL, 0);
+}
+
+/* A stopped owner is alive: nobody gets in, and after SIGCONT all goes on. */
+TEST(stopped_owner_is_not_robbed, 20) {
+    struct shm_shard *ctl = shared_shard();
+    pid_t owner = holder(ctl, DEED_WAIT);
+    bool waited;
+    kill(owner, SIGSTOP);
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(lc_lock_take(ctl, 20, &waited), LC_LOCK_BUSY);
+    }
+    kill(owner, SIGKILL);
+    waitpid(owner, NULL, 0);
+    CHECK_EQ(lc_lock_take(ctl, 20, &waited), LC_LOCK_OWNER_DIED);
+}
+
+TEST(excludes_many_processes, 30) {
+    struct shm_shard *ctl = shared_shard();
+    uint64_t *plain = &ctl->sh_counter[0];
+    pid_t children[6];
+    for (int c = 0; c < 6; c++) {
+        children[c] = fork();
+        if (children[c] == 0) {
+            for (int i = 0; i < 20000; i++) {
+                bool waited;
+                while (lc_lock_take(ctl, 20, &waited) != LC_LOCK_CLEAN) {
+                }
+                uint64_t seen = *(volatile uint64_t *)plain;
+                *(volatile uint64_t *)plain = seen + 1;
+                lc_lock_leave(ctl);
+            }
+            _exit(0);
+        }
+    }
+    for (int c = 0; c < 6; c++) {
+        lct_join(children[c]);
+    }
+    CHECK_EQ(*plain, 6 * 20000);
+}
+
+int main(int argc, char **argv) { return lct_main(argc, argv); }

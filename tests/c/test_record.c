@@ -1,0 +1,150 @@
+/* lc_record.h and lc_append.c: what a record looks like, and that nothing read from one is
+ * believed. */
+#include "cachetest.h"
+#include "lc_append.h"
+#include "lc_block.h"
+#include "lc_record.h"
+
+static uint64_t append(struct lc_shard *shard, const struct lc_source *source,
+                       struct lc_record *out) {
+    uint64_t at = lc_run_room_locked(shard, LC_SMALL, lc_append_bytes(shard, source));
+    CHECK(at != UINT64_MAX);
+    lc_append_head_locked(shard, source, at, out);
+    lc_append_value(shard, source, out);
+    return at;
+}
+
+static struct lc_source source_of(const char *value, uint32_t length) {
+    return (struct lc_source){
+        .key = "some key",
+        .value = value,
+        .key_length = 8,
+        .value_length = length,
+        .stamp = 4711,
+        .expires = UINT64_MAX,
+        .flags = LILCACHE_KEY_INT | 200 << LC_RECORD_VALUE_TYPE_SHIFT,
+    };
+}
+
+TEST(written_and_read, 10) {
+    struct lilcache *cache = ct_open(MIB);
+    struct lc_shard *shard = ct_shard(cache);
+    struct lc_record record;
+    struct lc_record again;
+    struct lc_source source = source_of("a value", 7);
+    uint64_t at = append(shard, &source, &record);
+    CHECK(lc_record_read(shard, at, &again));
+    CHECK(memcmp(&record, &again, sizeof record) == 0);
+    CHECK_EQ(record.total, 32); /* 12 + 8 + 7, to the next 8 */
+    CHECK_EQ(record.stamp, 4711);
+    CHECK_EQ(lc_record_key_type(&record), LILCACHE_KEY_INT);
+    CHECK_EQ(lc_record_value_type(&record), 200);
+    CHECK(memcmp(lc_record_key(shard, &record), "some key", 8) == 0);
+    CHECK(memcmp(shard->heap + record.value_at, "a value", 7) == 0);
+    CHECK(lc_record_expiry(shard, &record) == UINT64_MAX);
+    CHECK(!lc_record_expired(shard, &record));
+    lilcache_close(cache);
+}
+
+TEST(expiry_takes_a_word, 10) {
+    struct lilcache *cache = ct_open(MIB);
+    struct lc_shard *shard = ct_shard(cache);
+    struct lc_record record;
+    struct lc_source source = source_of("a value", 7);
+    source.expires = lc_os_now_ms() + 100000;
+    append(shard, &source, &record);
+    CHECK_EQ(record.total, 40);
+    CHECK_EQ(record.key_at, 24);
+    CHECK(lc_record_expiry(shard, &record) == source.expires);
+    CHECK(!lc_record_expired(shard, &record));
+    lc_store_relaxed(lc_record_expiry_word(shard, &record), lc_os_now_ms());
+    CHECK(lc_record_expired(shard, &record));
+    lilcache_close(cache);
+}
+
+TEST(checksum_covers_all_that_is_constant, 10) {
+    struct lilcache *cache = ct_open_flags(MIB, LILCACHE_CHECKSUMS);
+    struct lc_shard *shard = ct_shard(cache);
+    struct lc_record record;
+    struct lc_source source = source_of("a value", 7);
+    uint64_t at = append(shard, &source, &record);
+    uint64_t sum = lc_load_relaxed(lc_record_checksum_word(shard, &record));
+    const uint8_t *value = shard->heap + record.value_at;
+    CHECK_EQ(record.total, 40);
+    CHECK(sum == lc_append_checksum(shard, &record, value));
+    for (uint32_t byte = 0; byte < 12 + 8 + 7; byte++) {
+        uint8_t *target = shard->heap + at + byte;
+        struct lc_record changed;
+        *target ^= 0x40;
+        CHECK(!lc_record_read(shard, at, &changed) ||
+              changed.total != record.total || changed.value_at != record.value_at ||
+              lc_append_checksum(shard, &changed, value) != sum);
+        *target ^= 0x40;
+    }
+    lilcache_close(cache);
+}
+
+/* The bound asked for is enough wherever the record comes to lie. */
+TEST(bound_holds_for_every_place, 10) {
+    static const uint32_t lengths[] = {0, 1, 7, 8, 9, 4000, 65535, 65536, 65537, 1 << 20};
+    for (uint32_t flags = 0; flags < 64; flags++) {
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            for (uint64_t key_length = 1; key_length < 70; key_length++) {
+                for (uint64_t at = 0; at < 128; at += 8) {
+                    uint16_t f = (uint16_t)flags;
+                    uint64_t value_at = lc_record_value_at(at, f, key_length);
+                    uint64_t end = lc_record_end(value_at, f, lengths[i]);
+                    CHECK(end - at <= lc_record_bound(f, key_length, lengths[i]));
+                    CHECK(end % 8 == 0 && value_at + lengths[i] <= end);
+                }
+            }
+        }
+    }
+}
+
+TEST(large_values_are_aligned, 10) {
+    struct lilcache *cache = ct_open(16 * MIB);
+    struct lc_shard *shard = ct_shard(cache);
+    for (uint32_t length = 65534; length < 65540; length++) {
+        char *value = calloc(1, length);
+        struct lc_record record;
+        struct lc_source source = source_of(value, length);
+        append(shard, &source, &record);
+        CHECK(length < LC_VALUE_ALIGN_FROM || record.value_at % LC_VALUE_ALIGN == 0);
+        CHECK_EQ(record.total % 8, 0);
+        free(value);
+    }
+    lilcache_close(cache);
+}
+
+/* Whatever the bytes say, a record that is accepted lies inside the heap. */
+TEST(random_headers_stay_in_bounds, 20) {
+    struct lilcache *cache = ct_open(MIB);
+    struct lc_shard *shard = ct_shard(cache);
+    struct ct_random random = {1};
+    uint64_t accepted = 0;
+    for (int i = 0; i < 2000000; i++) {
+        uint64_t at = ct_below(&random, shard->heap_bytes + 64);
+        struct lc_record record;
+        if (i & 1) {
+            at &= ~7ULL;
+        }
+        if (at + 12 <= shard->heap_bytes) {
+            uint64_t bits = ct_random(&random);
+            uint32_t length = (uint32_t)ct_random(&random) >> ct_below(&random, 32);
+            memcpy(shard->heap + at, &bits, 4);
+            memcpy(shard->heap + at + 4, &length, 4);
+        }
+        if (lc_record_read(shard, at, &record)) {
+            accepted++;
+            CHECK(record.total <= shard->record_max && record.key_length > 0);
+            CHECK(record.offset + record.key_at + record.key_length <= record.value_at);
+            CHECK(record.value_at + record.value_length <= record.offset + record.total);
+            CHECK(record.offset + record.total <= shard->heap_bytes);
+        }
+    }
+    CHECK(accepted > 1000);
+    lilcache_close(cache);
+}
+
+int main(int argc, char **argv) { return lct_main(argc, argv); }

@@ -1,0 +1,147 @@
+"""Imports and includes point downward only: the tables below are the architecture.
+
+A file may use what stands on a lower level, never its own level or one above. Leaves
+may use public names and each other's package, and nobody uses them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "lilcache"
+CSRC = ROOT / "csrc"
+
+PYTHON_LEVELS: tuple[frozenset[str], ...] = (
+    frozenset({"errors", "_sentinel", "_version"}),
+    frozenset({"_ffi", "_keys", "_ttl", "_options", "serializers"}),
+    frozenset({"_status", "_codec", "pins", "stats"}),
+    frozenset({"_handle"}),
+    frozenset({"_raw"}),
+    frozenset({"_many", "_attachment"}),
+    frozenset({"cache"}),
+    frozenset({"_api"}),
+    frozenset({"__init__"}),
+)
+
+# May import cffi's objects; nobody else does.
+FFI_USERS = {"_ffi", "_status", "_handle", "_raw", "_many", "pins", "stats"}
+
+# Folders whose removal breaks nothing else.
+LEAVES = {"cli", "server", "tiers", "contrib"}
+
+# Standard library only, but for these; each imports its third party lazily.
+THIRD_PARTY = {"serializers": {"msgspec"}}
+
+C_LEVELS: tuple[frozenset[str], ...] = (
+    frozenset({"lc_base", "status.def", "stats.def", "crash.def"}),
+    frozenset({"lc_atomic", "lc_os", "lc_hash", "lilcache"}),
+    frozenset({"lc_layout"}),
+    frozenset({"lc_handle", "lc_geometry"}),
+    frozenset({"lc_lock", "lc_crash", "lc_counter", "lc_record"}),
+    frozenset({"lc_block", "lc_row"}),
+    frozenset({"lc_index", "lc_pin", "lc_pages"}),
+    frozenset({"lc_group", "lc_append"}),
+    frozenset({"lc_victim"}),
+    frozenset({"lc_evict"}),
+    frozenset({"lc_check", "lc_recover"}),
+    frozenset({"lc_shard"}),
+    frozenset({"lc_fork", "lc_segment"}),
+    frozenset({"lc_stats", "lc_read", "lc_write"}),
+    frozenset({"lc_many"}),
+)
+
+
+def level_of(levels: tuple[frozenset[str], ...], name: str) -> int:
+    for level, names in enumerate(levels):
+        if name in names:
+            return level
+    raise AssertionError(f"{name} has no level: give it one in {Path(__file__).name}")
+
+
+def python_imports(path: Path) -> set[str]:
+    """Modules a file imports: relative ones as ".name", others by top-level name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert node.module is not None
+            found.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 1, f"{path.name} imports from above its package"
+            names = [node.module] if node.module else [a.name for a in node.names]
+            found |= {f".{name}" for name in names}
+    return found
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.glob("*.py"))
+
+
+def test_python_imports_point_downward() -> None:
+    for path in modules():
+        if path.stem == "__main__":
+            continue
+        level = level_of(PYTHON_LEVELS, path.stem)
+        for name in python_imports(path):
+            if name.startswith(".") and name != "._lilcache":
+                used = level_of(PYTHON_LEVELS, name[1:])
+                assert used < level, f"{path.stem} imports {name} of level {used}"
+
+
+def test_only_one_module_imports_the_extension() -> None:
+    users = {p.stem for p in modules() if "._lilcache" in python_imports(p)}
+    assert users == {"_ffi"}
+    users = {p.stem for p in modules() if "._ffi" in python_imports(p)}
+    assert users == FFI_USERS - {"_ffi"}
+
+
+def test_the_package_needs_the_standard_library_alone() -> None:
+    import sys
+
+    for path in modules():
+        outside = {n for n in python_imports(path) if not n.startswith(".")}
+        outside -= sys.stdlib_module_names | THIRD_PARTY.get(path.stem, set())
+        assert not outside, f"{path.stem} imports {outside}"
+
+
+def test_nobody_imports_a_leaf() -> None:
+    for path in modules():
+        if path.stem != "__main__":
+            assert not {name.lstrip(".") for name in python_imports(path)} & LEAVES
+
+
+def test_every_level_names_files_that_exist() -> None:
+    stems = {path.stem for path in modules()}
+    assert set().union(*PYTHON_LEVELS) <= stems
+    files = {path.stem for path in CSRC.glob("*.[ch]")}
+    files |= {path.name for path in CSRC.glob("*.def")}
+    assert set().union(*C_LEVELS) <= files
+
+
+def c_includes(path: Path) -> set[str]:
+    text = path.read_text(encoding="utf-8")
+    names = re.findall(r'^\s*#\s*include\s+"([^"]+)"', text, re.MULTILINE)
+    return {name.removesuffix(".h") for name in names}
+
+
+def test_c_includes_point_downward() -> None:
+    for path in sorted(CSRC.glob("*.[ch]")):
+        level = level_of(C_LEVELS, path.stem)
+        for name in c_includes(path) - {path.stem}:
+            used = level_of(C_LEVELS, name)
+            assert used < level, f"{path.name} (level {level}) includes {name} ({used})"
+
+
+def test_no_c_file_includes_a_c_file() -> None:
+    for path in CSRC.glob("*.[ch]"):
+        assert not [name for name in c_includes(path) if name.endswith(".c")]
+
+
+def test_the_public_header_stands_alone() -> None:
+    text = (CSRC / "lilcache.h").read_text(encoding="utf-8")
+    assert set(re.findall(r"#include <([^>]+)>", text)) <= {"stddef.h", "stdint.h"}
+    assert c_includes(CSRC / "lilcache.h") == {"status.def"}
