@@ -344,4 +344,7 @@ void lc_block_repair_locked(struct lc_shard *shard) {
     ctl->sh_index_low = 0;
     ctl->sh_parked_blocks = parked;
     ctl->sh_sequence = sequence;
+    /* The owner may have died between freeing the victim and forgetting it: a later run in
+     * the same place must not be taken for half evicted. */
+    ctl->sh_victim = LC_NO_BLOCK;
 }
