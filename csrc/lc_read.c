@@ -137,7 +137,7 @@ static void read_note_hit(const struct lc_hit *hit) {
 }
 
 static int64_t read_pack(const struct lc_record *record) {
-    return (int64_t)((uint64_t)lc_record_value_type(record) << 40 | record->value_length);
+    return LILCACHE_PACK(lc_record_value_type(record), record->value_length);
 }
 
 static void read_add(struct lc_segment *segment, enum lc_row_counter which) {

@@ -409,8 +409,7 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
     } else {
         if (spot.visible) {
             memcpy(out, shard->heap + record->value_at, record->value_length);
-            result = (int64_t)((uint64_t)lc_record_value_type(record) << 40 |
-                               record->value_length);
+            result = LILCACHE_PACK(lc_record_value_type(record), record->value_length);
             if (record->flags & LC_RECORD_CHECKSUM &&
                 lc_load_relaxed(lc_record_checksum_word(shard, record)) !=
                     lc_append_checksum(shard, record, out)) {

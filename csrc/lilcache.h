@@ -83,9 +83,11 @@ struct lilcache_view {
     uint64_t pin; /* for unpin */
 };
 
-/* Packed result of reads: length in the low 40 bits, value type in the next 8. */
-#define LILCACHE_LENGTH(result) ((uint64_t)(result) & 0xFFFFFFFFFFu)
-#define LILCACHE_VALUE_TYPE(result) ((uint32_t)((uint64_t)(result) >> 40) & 0xFFu)
+/* Packed result of reads: value type in the low 8 bits, length above, so that results for
+ * short values are small numbers. */
+#define LILCACHE_PACK(type, length) ((int64_t)((uint64_t)(length) << 8 | (type)))
+#define LILCACHE_LENGTH(result) ((uint64_t)(result) >> 8)
+#define LILCACHE_VALUE_TYPE(result) ((uint32_t)(result)&0xFFu)
 
 /* --- segments --------------------------------------------------------------------- */
 

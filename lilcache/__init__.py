@@ -1,10 +1,10 @@
 """lilcache: one cache in shared memory for all processes of a program.
 
-    import lilcache
+import lilcache
 
-    lilcache.init(size_mb=64)
-    lilcache.set("greeting", "hello", ttl=30)
-    lilcache.get("greeting")
+lilcache.init(size_mb=64)
+lilcache.set("greeting", "hello", ttl=30)
+lilcache.get("greeting")
 """
 
 from ._api import (
@@ -68,7 +68,7 @@ from .errors import (
     UnsupportedPlatformError,
     ValueSizeError,
 )
-from .pins import is_copy
+from .pins import View, is_copy
 from .serializers import Serializer
 from .stats import Stats
 

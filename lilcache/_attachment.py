@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Union
 from ._codec import Codec
 from ._handle import Handle
 from ._options import MIB, Account, Options, check_lock_timeout, make_options
-from ._raw import TYPED, Raw
+from ._raw import Raw
 from .errors import ArgumentError
 from .serializers import Serializer, Signer, resolve
 from .stats import Stats
@@ -25,13 +25,13 @@ class Attachment:
     """One attachment of this process to a segment; the base of Cache."""
 
     __slots__ = (
+        "__weakref__",
         "_codec",
         "_handle",
         "_options",
-        "_plain_limit",
+        "_plain",
         "_raw",
         "_serializer",
-        "__weakref__",
     )
 
     def __init__(
@@ -53,13 +53,14 @@ class Attachment:
         """Create the segment, or attach to it if it is there.
 
         Args:
-            name: The segment's name; processes that use the same one share it. By default
-                LILCACHE_NAME, or else a name from user, sys.prefix and working directory.
+            name: The segment's name; processes that use the same one share it. By
+                default LILCACHE_NAME, or else a name from user, sys.prefix and working
+                directory.
             size_mb: MiB of the whole segment. By default the smaller of 64 and three
                 quarters of what is free in /dev/shm. Used by whoever creates it; a
                 SegmentSizeWarning tells the others that it differs.
-            max_value_mb: MiB of the largest value, at most a quarter of the segment makes
-                sense. By default that up to 64 MiB, and 16 MiB above.
+            max_value_mb: MiB of the largest value. By default a quarter of the segment
+                up to 64 MiB, and 16 MiB above.
             anonymous: Share with forked children only, and leave no trace.
             recreate: Retire a live segment of that name and create a new one.
             checksums: Verify every value that is read. Used by whoever creates it.
@@ -114,8 +115,8 @@ class Attachment:
             signer,
             handle.shared_with_others if guarded else None,
         )
-        # Results below this are bytes as they are; none when values are signed.
-        self._plain_limit = TYPED if signer is None else 0
+        # Whether bytes and str are stored as they are: they are not when signed.
+        self._plain = signer is None
         self._serializer = serializer
         self._options = options
 
@@ -199,7 +200,12 @@ class Attachment:
                 f"cache {self.name!r} {why} and cannot be pickled: let the process"
                 " inherit it by fork, or make a Cache there"
             )
-        return _attach, (type(self), self._options, self._serializer, self._raw.lock_timeout)
+        return _attach, (
+            type(self),
+            self._options,
+            self._serializer,
+            self._raw.lock_timeout,
+        )
 
 
 def _attach(

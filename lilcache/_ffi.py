@@ -40,6 +40,7 @@ if SUPPORTED:
             " -e .` in a checkout"
         )
 else:
-    ffi = lib = _Absent()
+    absent: Any = _Absent()
+    ffi = lib = absent
 
 __all__ = ["SUPPORTED", "ffi", "lib"]

@@ -67,7 +67,7 @@ class Handle:
         max_value_bytes: The largest payload it accepts.
     """
 
-    __slots__ = ("options", "pointer", "size_bytes", "max_value_bytes")
+    __slots__ = ("max_value_bytes", "options", "pointer", "size_bytes")
 
     def __init__(self, options: Options) -> None:
         if not _ffi.SUPPORTED:
@@ -194,7 +194,7 @@ class Handle:
                     f" {what}={found / MIB:g} and is used like that, not with"
                     f" {asked / MIB:g}: pass recreate=True once to change it",
                     SegmentSizeWarning,
-                    stacklevel=2,
+                    stacklevel=6,  # the caller of Cache()
                 )
 
 

@@ -10,14 +10,14 @@ from ._ffi import ffi, lib
 from ._keys import Key
 from ._raw import (
     BUSY,
-    LENGTH_MASK,
+    LENGTH_SHIFT,
     MISS,
     NO_SPACE,
     RETIRED,
     SCRATCH_BYTES,
     SET,
     TOO_LARGE,
-    TYPE_SHIFT,
+    TYPE_MASK,
     Found,
     Raw,
     Scratch,
@@ -46,7 +46,6 @@ def get_many(
     keys: Sequence[Key],
     encoded: Sequence[Encoded],
     decode: Callable[[bytes, int, bytes, int], Any],
-    plain_limit: int,
 ) -> dict[Key, Any]:
     """Return the keys that are there and their values.
 
@@ -57,7 +56,6 @@ def get_many(
         keys: The keys, for the dict.
         encoded: The same, encoded.
         decode: Codec.decode.
-        plain_limit: Results below it are bytes that need no decoding.
     """
     found: dict[Key, Any] = {}
     size = min(BATCH_BYTES, len(encoded) * SCRATCH_BYTES)
@@ -68,15 +66,12 @@ def get_many(
         batch.call(raw, _c_get_many, scratch.out, size)
         at = 0
         for index, result in enumerate(batch.results, start):
-            if 0 <= result < plain_limit:
-                found[keys[index]] = window[at : at + result]
-                at += result
-            elif result >= 0:
-                end = at + (result & LENGTH_MASK)
+            if result >= 0:
+                end = at + (result >> LENGTH_SHIFT)
                 payload = window[at:end]
                 at = end
                 found[keys[index]] = decode(
-                    payload, result >> TYPE_SHIFT, *encoded[index]
+                    payload, result & TYPE_MASK, *encoded[index]
                 )
             elif result != MISS:
                 single = raw.resume_get(result, *encoded[index])
@@ -99,12 +94,10 @@ def set_many(
     while start < len(keys):
         end = _batch_end(values, start)
         batch = _Batch(keys[start:end])
-        payloads, types = zip(*values[start:end])
+        payloads, types = zip(*values[start:end], strict=True)
         lengths = ffi.from_buffer("uint64_t[]", array("Q", map(len, payloads)))
-        batch.call(
-            raw, _c_set_many, b"".join(payloads), lengths, bytes(types), ttl_ms
-        )
-        for result, index in zip(batch.results, range(start, end)):
+        batch.call(raw, _c_set_many, b"".join(payloads), lengths, bytes(types), ttl_ms)
+        for result, index in zip(batch.results, range(start, end), strict=True):
             if result < 0 and not _set_one(
                 raw, result, keys[index], values[index], ttl_ms
             ):
@@ -151,10 +144,10 @@ def scan(raw: Raw) -> Iterator[Encoded]:
 class _Batch:
     """The arguments that the *_many functions share, and their results."""
 
-    __slots__ = ("results", "_count", "_joined", "_lengths", "_types")
+    __slots__ = ("_count", "_joined", "_lengths", "_types", "results")
 
     def __init__(self, keys: Sequence[Encoded]) -> None:
-        parts, types = zip(*keys)
+        parts, types = zip(*keys, strict=True)
         self._count = len(keys)
         self._joined = b"".join(parts)
         self._lengths = array("I", map(len, parts))
@@ -189,14 +182,12 @@ def _check_sizes(raw: Raw, keys: Sequence[Encoded], values: Sequence[Found]) -> 
         if not 0 < len(key) <= _KEY_MAX:
             raise raw.error(_KEY_SIZE, key, key_type)
     most = raw.handle.max_value_bytes
-    for (payload, _), (key, key_type) in zip(values, keys):
+    for (payload, _), (key, key_type) in zip(values, keys, strict=False):
         if len(payload) > most:
             raise raw.error(_VALUE_SIZE, key, key_type, payload)
 
 
-def _set_one(
-    raw: Raw, result: int, key: Encoded, value: Found, ttl_ms: int
-) -> bool:
+def _set_one(raw: Raw, result: int, key: Encoded, value: Found, ttl_ms: int) -> bool:
     """Repeat a set that its batch did not do: it waits and raises as a single one."""
     if result != BUSY and result != NO_SPACE:
         raise raw.error(result, *key, value[0])

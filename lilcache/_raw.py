@@ -19,7 +19,7 @@ from ._ffi import ffi, lib
 from ._handle import Handle
 from ._status import error_for, key_detail
 from .errors import CorruptError, LilcacheError
-from .pins import Claim
+from .pins import Claim, View
 from .stats import Stats, read_stats
 
 MISS: Final = lib.LILCACHE_MISS
@@ -33,11 +33,9 @@ SET: Final = lib.LILCACHE_SET
 ADD: Final = lib.LILCACHE_ADD
 REPLACE: Final = lib.LILCACHE_REPLACE
 
-# Results of reads: LILCACHE_LENGTH and LILCACHE_VALUE_TYPE. A result below TYPED is
-# the length of a value of type 0.
-TYPE_SHIFT: Final = 40
-TYPED: Final = 1 << TYPE_SHIFT
-LENGTH_MASK: Final = TYPED - 1
+# Results of reads: LILCACHE_LENGTH and LILCACHE_VALUE_TYPE.
+LENGTH_SHIFT: Final = 8
+TYPE_MASK: Final = 0xFF
 
 # Larger values are copied once, out of a pinned block: from here on that costs less
 # than a second copy out of a buffer.
@@ -82,7 +80,7 @@ class Scratch:
         stamp: `uint32_t *` likewise.
     """
 
-    __slots__ = ("_owner", "out", "window", "number", "start", "stamp")
+    __slots__ = ("_owner", "number", "out", "stamp", "start", "window")
 
     def __init__(self, size: int = SCRATCH_BYTES) -> None:
         beside = 64  # one cache line, so that payloads stay aligned
@@ -123,7 +121,7 @@ class Raw:
         """Return the value, or None for a miss."""
         result, payload = self._read(c_get, key, key_type)
         if result >= 0:
-            return payload, result >> TYPE_SHIFT
+            return payload, result & TYPE_MASK
         if result == MISS:
             return None
         return self.resume_get(result, key, key_type)
@@ -150,10 +148,10 @@ class Raw:
             scratch.stamp,
         )
         if result >= 0:
-            payload = scratch.window[: result & LENGTH_MASK]
+            payload = scratch.window[: result >> LENGTH_SHIFT]
             stamp = scratch.stamp[0]
             give_scratch(scratch)
-            return payload, result >> TYPE_SHIFT, stamp
+            return payload, result & TYPE_MASK, stamp
         give_scratch(scratch)
         if result == MISS:
             return None
@@ -169,15 +167,15 @@ class Raw:
         give_scratch(scratch)
         return remaining if self._present(status, key, key_type) else None
 
-    def view(self, key: bytes, key_type: int) -> tuple[memoryview, int] | None:
+    def view(self, key: bytes, key_type: int) -> tuple[View, int] | None:
         """Return (view, value type), the view a copy when it must; None for a miss."""
         result, claim = self._pin(key, key_type)
         if result >= 0:
-            return claim.export(), result >> TYPE_SHIFT
+            return claim.export(), result & TYPE_MASK
         if result == MISS:
             return None
         found = self.get(key, key_type)
-        return None if found is None else (memoryview(found[0]), found[1])
+        return None if found is None else (View.of_copy(found[0]), found[1])
 
     def _read(self, function: Any, key: bytes, key_type: int) -> tuple[int, bytes]:
         """Return the result and, if it is no code, the payload."""
@@ -185,7 +183,7 @@ class Raw:
         result = self.call(
             function, key, len(key), key_type, scratch.out, SCRATCH_BYTES
         )
-        payload = scratch.window[: result & LENGTH_MASK] if result >= 0 else b""
+        payload = scratch.window[: result >> LENGTH_SHIFT] if result >= 0 else b""
         give_scratch(scratch)
         return result, payload
 
@@ -195,7 +193,7 @@ class Raw:
         if result >= 0:
             payload, stamp = claim.copy(), claim.found.stamp
             claim.release()
-            return payload, result >> TYPE_SHIFT, stamp
+            return payload, result & TYPE_MASK, stamp
         if result == MISS:
             return None
         size = self.handle.max_value_bytes
@@ -204,8 +202,8 @@ class Raw:
             _c_gets, key, len(key), key_type, scratch.out, size, scratch.stamp
         )
         if result >= 0:
-            payload = scratch.window[: result & LENGTH_MASK]
-            return payload, result >> TYPE_SHIFT, scratch.stamp[0]
+            payload = scratch.window[: result >> LENGTH_SHIFT]
+            return payload, result & TYPE_MASK, scratch.stamp[0]
         if result == MISS:
             return None
         raise self.error(result, key, key_type)
@@ -287,9 +285,9 @@ class Raw:
             scratch = Scratch(size)
             result = self.call(_c_pop, key, len(key), key_type, scratch.out, size)
             if result >= 0:
-                payload = scratch.window[: result & LENGTH_MASK]
+                payload = scratch.window[: result >> LENGTH_SHIFT]
         if result >= 0:
-            return payload, result >> TYPE_SHIFT
+            return payload, result & TYPE_MASK
         if result == MISS:
             return None
         raise self.error(result, key, key_type)

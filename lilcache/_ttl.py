@@ -36,9 +36,7 @@ def ttl_to_ms(ttl: TTL) -> int:
     elif isinstance(ttl, (int, float)) and not isinstance(ttl, bool):
         seconds = ttl
     else:
-        raise TTLError(
-            f"ttl is seconds, a timedelta or None, not {type(ttl).__name__}"
-        )
+        raise TTLError(f"ttl is seconds, a timedelta or None, not {type(ttl).__name__}")
     # One comparison that is false for nan as well.
     if 0 < seconds <= MAX_TTL_SECONDS:
         return math.ceil(seconds * 1000)

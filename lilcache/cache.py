@@ -15,12 +15,12 @@ from ._codec import TYPE_BYTES, TYPE_STR
 from ._keys import KEY_BYTES, KEY_STR, Key, decode_key, describe_key, encode_key
 from ._raw import (
     ADD,
-    LENGTH_MASK,
+    LENGTH_SHIFT,
     MISS,
     REPLACE,
     SCRATCH_BYTES,
     SET,
-    TYPE_SHIFT,
+    TYPE_MASK,
     Found,
     Scratch,
     c_delete,
@@ -37,6 +37,7 @@ from .errors import (
     NotBytesError,
     NotIntegerError,
 )
+from .pins import View
 
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
@@ -53,32 +54,7 @@ class Cache(Attachment):
     different keys. Values of type bytes, str, int, float, bool and None are stored
     natively; all others by the serializer.
 
-    Args:
-        name: The segment's name; processes that use the same one share it. By default
-            LILCACHE_NAME, or else a name from user, sys.prefix and working directory.
-        size_mb: MiB of the whole segment. By default the smaller of 64 and three
-            quarters of what is free in /dev/shm. Used by whoever creates it; a
-            SegmentSizeWarning tells the others that it differs.
-        max_value_mb: MiB of the largest value, at most a quarter of the segment makes
-            sense. By default that up to 64 MiB, and 16 MiB above.
-        anonymous: Share with forked children only, and leave no trace.
-        recreate: Retire a live segment of that name and create a new one.
-        checksums: Verify every value that is read. Used by whoever creates it.
-        max_processes: How many processes may attach at once.
-        owner: User, as name or number, who shall own a segment that this call
-            creates: for a server that drops its privileges later.
-        group: Group, likewise, whose members may then read and write it.
-        serializer: "auto", "pickle", "safe" or an object with dumps and loads; see
-            lilcache.serializers.
-        signing_key: At least 16 secret bytes: every value is then signed, and none
-            that is not correctly signed is accepted. Such a cache has no incr.
-        lock_timeout: Seconds, finite; after it a write raises LockTimeoutError.
-
-    Raises:
-        ArgumentError: An argument is out of range.
-        CapacityError: It does not fit, or too many processes are attached.
-        SegmentError: There is something of that name that cannot be used.
-        UnsupportedPlatformError: This is not Linux.
+    The arguments are described at __init__.
     """
 
     __slots__ = ()
@@ -120,13 +96,18 @@ class Cache(Attachment):
         except TypeError:
             self._raise_closed()
         if result >= 0:
-            if result < self._plain_limit:
-                value = scratch.window[:result]
-                give_scratch(scratch)
-                return value
-            payload = scratch.window[: result & LENGTH_MASK]
+            payload = scratch.window[: result >> LENGTH_SHIFT]
             give_scratch(scratch)
-            return self._codec.decode(payload, result >> TYPE_SHIFT, data, key_type)
+            value_type = result & TYPE_MASK
+            if self._plain:
+                if value_type == TYPE_BYTES:
+                    return payload
+                if value_type == TYPE_STR:
+                    try:
+                        return payload.decode()
+                    except UnicodeDecodeError:
+                        pass  # decode says what is wrong
+            return self._codec.decode(payload, value_type, data, key_type)
         give_scratch(scratch)
         if result == MISS:
             return default
@@ -155,8 +136,10 @@ class Cache(Attachment):
             data, key_type = key, KEY_BYTES
         else:
             data, key_type = encode_key(key)
-        if type(value) is bytes and self._plain_limit:
+        if type(value) is bytes and self._plain:
             payload, value_type = value, TYPE_BYTES
+        elif type(value) is str and self._plain and value.isascii():
+            payload, value_type = value.encode(), TYPE_STR
         else:
             payload, value_type = self._codec.encode(value, data, key_type)
         ttl_ms = TTL_NONE if ttl is None else ttl_to_ms(ttl)
@@ -250,15 +233,20 @@ class Cache(Attachment):
         return None if left_ms < 0 else max(left_ms, 1) / 1000
 
     def view(self, key: Key, default: Any = None) -> Any:
-        """Return a read-only memoryview of a bytes or str value where it lies.
+        """Return a read-only view of a bytes or str value where it lies.
 
         Nothing is copied, whatever the size; a str shows its UTF-8 bytes. The bytes
         stay as they are until the last reference to the view, its slices and the
         arrays made from it is gone. Every live view keeps a block of the segment from
-        being used again: do not keep many. See lilcache.pins for `with` and is_copy().
+        being used again: do not keep many.
+
+            with cache.view(key) as memory: ...
+
+        gives a memoryview and lets go at the end of the block, or, when arrays made
+        from it live on, with the last of them.
 
         Returns:
-            A memoryview, or default if the key is absent.
+            A View, which behaves like a memoryview; default if the key is absent.
 
         Raises:
             NotBytesError: The value is of another type; nothing is pinned.
@@ -272,7 +260,7 @@ class Cache(Attachment):
             if type(value) is str:
                 value = value.encode("utf-8", "surrogatepass")
             if type(value) is bytes:
-                return memoryview(value)
+                return View.of_copy(value)
         else:
             found = self._raw.view(data, key_type)
             if found is None:
@@ -363,14 +351,13 @@ class Cache(Attachment):
     # --- many keys ------------------------------------------------------------------
 
     def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
-        """Return a dict of those keys that are there. Not one moment: each for itself."""
+        """Return a dict of those keys that are there, each looked up for itself."""
         wanted = _listed(keys)
         return _many.get_many(
             self._raw,
             wanted,
             [encode_key(key) for key in wanted],
             self._codec.decode,
-            self._plain_limit,
         )
 
     def set_many(self, mapping: Mapping[Key, Any], ttl: TTL = None) -> list[Key]:
@@ -386,7 +373,10 @@ class Cache(Attachment):
         items = list(mapping.items())
         encoded = [encode_key(key) for key, _ in items]
         encode = self._codec.encode
-        values = [encode(value, *data) for (_, value), data in zip(items, encoded)]
+        values = [
+            encode(value, *data)
+            for (_, value), data in zip(items, encoded, strict=True)
+        ]
         failed = _many.set_many(self._raw, encoded, values, ttl_to_ms(ttl))
         return [items[index][0] for index in failed]
 

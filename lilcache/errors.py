@@ -19,7 +19,7 @@ LilcacheError
 │   ├── LockTimeoutError          (TimeoutError)  a lock stayed held by another process
 │   ├── NoSpaceError                              views pin every place that would do
 │   ├── TooManyProcessesError                     every process row is taken
-│   ├── SegmentSpaceError                         the segment does not fit where it lives
+│   ├── SegmentSpaceError                         does not fit, usually in /dev/shm
 │   └── OutOfMemoryError          (MemoryError)   this process has no memory left
 └── SegmentError                  the segment cannot be used: an operator must look
     ├── SegmentMismatchError                      not a segment of this layout
@@ -30,7 +30,7 @@ LilcacheError
     ├── SegmentOSError            (OSError)       a system call failed
     └── UnsupportedPlatformError                  lilcache runs on Linux only
 
-A miss is never an exception, but for `cache[key]`, which raises KeyError as a dict does.
+A miss is never an exception, but for `cache[key]`: that raises KeyError as a dict does.
 """
 
 from __future__ import annotations

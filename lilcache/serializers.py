@@ -122,7 +122,9 @@ class Signer:
         """Return the tag and the payload."""
         return self._tag(payload, value_type, key, key_type) + payload
 
-    def verify(self, signed: bytes, value_type: int, key: bytes, key_type: int) -> bytes:
+    def verify(
+        self, signed: bytes, value_type: int, key: bytes, key_type: int
+    ) -> bytes:
         """Return the payload of a private copy of signed bytes.
 
         Raises:

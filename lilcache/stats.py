@@ -20,7 +20,7 @@ class Stats:
         name: The cache's name.
     """
 
-    __slots__ = ("name", "_values")
+    __slots__ = ("_values", "name")
 
     name: str
     _values: Mapping[str, int]
@@ -81,7 +81,7 @@ def stat_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _help_texts() -> dict[str, str]:
-    return dict(zip(stat_names(), _texts(lib.lilcache_stat_help)))
+    return dict(zip(stat_names(), _texts(lib.lilcache_stat_help), strict=True))
 
 
 def read_stats(pointer: Any, name: str) -> Stats:
@@ -89,7 +89,7 @@ def read_stats(pointer: Any, name: str) -> Stats:
     names = stat_names()
     values = ffi.new("uint64_t[]", len(names))
     lib.lilcache_stats(pointer, values, len(names))
-    return Stats(name, dict(zip(names, ffi.unpack(values, len(names)))))
+    return Stats(name, dict(zip(names, ffi.unpack(values, len(names)), strict=True)))
 
 
 def _texts(function: Any) -> Iterator[str]:

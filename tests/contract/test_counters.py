@@ -70,8 +70,10 @@ def test_what_is_no_delta(cache: Any, delta: Any) -> None:
     for call in (
         lambda: cache.incr("key", delta),
         lambda: cache.decr("key", delta),
-        lambda: cache.incr("new", initial=delta) if delta is not None else cache.incr(
-            "key", delta
+        lambda: (
+            cache.incr("new", initial=delta)
+            if delta is not None
+            else cache.incr("key", delta)
         ),
     ):
         with pytest.raises(NotIntegerError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -60,11 +61,12 @@ def test_what_expires_is_gone_everywhere(cache: Any) -> None:
 
 
 def test_not_gone_before_its_time(cache: Any) -> None:
+    began = time.monotonic()
     cache.set("key", 1, ttl=0.05)
-    while (left := cache.ttl("key")) > 0.005:
-        assert left <= 0.05
-        assert cache.get("key") == 1
-    wait_until(lambda: cache.get("key") is None)
+    while cache.get("key") == 1:
+        assert cache.ttl("key") <= 0.05
+    # The core counts whole milliseconds.
+    assert time.monotonic() - began > 0.048
 
 
 def test_the_least_ttl_counts(cache: Any) -> None:

@@ -39,19 +39,21 @@ C_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"lc_base", "status.def", "stats.def", "crash.def"}),
     frozenset({"lc_atomic", "lc_os", "lc_hash", "lilcache"}),
     frozenset({"lc_layout"}),
-    frozenset({"lc_handle", "lc_geometry"}),
+    frozenset({"lc_handle"}),
     frozenset({"lc_lock", "lc_crash", "lc_counter", "lc_record"}),
     frozenset({"lc_block", "lc_row"}),
-    frozenset({"lc_index", "lc_pin", "lc_pages"}),
-    frozenset({"lc_group", "lc_append"}),
-    frozenset({"lc_victim"}),
-    frozenset({"lc_evict"}),
-    frozenset({"lc_check", "lc_recover"}),
-    frozenset({"lc_shard"}),
-    frozenset({"lc_fork", "lc_segment"}),
-    frozenset({"lc_stats", "lc_read", "lc_write"}),
+    frozenset({"lc_append", "lc_pages", "lc_pin", "lc_fork"}),
+    frozenset({"lc_index"}),
+    frozenset({"lc_evict", "lc_check"}),
+    frozenset({"lc_recover"}),
+    frozenset({"lc_shard", "lc_segment"}),
+    frozenset({"lc_stats", "lc_read"}),
+    frozenset({"lc_write"}),
     frozenset({"lc_many"}),
 )
+
+# A second file of a module: stands on its level, and the two may use each other.
+C_PARTS = {"lc_group": "lc_index", "lc_victim": "lc_evict", "lc_geometry": "lc_segment"}
 
 
 def level_of(levels: tuple[frozenset[str], ...], name: str) -> int:
@@ -119,7 +121,7 @@ def test_every_level_names_files_that_exist() -> None:
     assert set().union(*PYTHON_LEVELS) <= stems
     files = {path.stem for path in CSRC.glob("*.[ch]")}
     files |= {path.name for path in CSRC.glob("*.def")}
-    assert set().union(*C_LEVELS) <= files
+    assert set().union(*C_LEVELS) | set(C_PARTS) <= files
 
 
 def c_includes(path: Path) -> set[str]:
@@ -128,12 +130,17 @@ def c_includes(path: Path) -> set[str]:
     return {name.removesuffix(".h") for name in names}
 
 
+def c_module(stem: str) -> str:
+    return C_PARTS.get(stem, stem)
+
+
 def test_c_includes_point_downward() -> None:
     for path in sorted(CSRC.glob("*.[ch]")):
-        level = level_of(C_LEVELS, path.stem)
-        for name in c_includes(path) - {path.stem}:
-            used = level_of(C_LEVELS, name)
-            assert used < level, f"{path.name} (level {level}) includes {name} ({used})"
+        module = c_module(path.stem)
+        level = level_of(C_LEVELS, module)
+        for used in {c_module(name) for name in c_includes(path)} - {module}:
+            below = level_of(C_LEVELS, used)
+            assert below < level, f"{path.name} includes {used} of level {below}"
 
 
 def test_no_c_file_includes_a_c_file() -> None:

@@ -112,9 +112,9 @@ class CacheMachine(RuleBasedStateMachine):
             assert entry is not None, f"{key!r} came from nowhere"
             assert entry.maybe_alive(before), f"{key!r} outlived its ttl"
         else:
-            assert (
-                entry is None or self.may_evict or not entry.surely_alive(after)
-            ), f"{key!r} was lost"
+            assert entry is None or self.may_evict or not entry.surely_alive(after), (
+                f"{key!r} was lost"
+            )
             self.model.pop(key, None)
 
     def deadline(

@@ -177,8 +177,6 @@ def test_views_stay_valid_in_both_after_fork(make_cache: Any) -> None:
     churn()
     os.close(write)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    churn()
-    assert cache.stats().pins == 0
 
 
 def test_children_of_children(make_cache: Any) -> None:
@@ -284,7 +282,7 @@ def test_too_many_processes(unique_name: Any, child: Any) -> None:
     peer: Child = child(PEER, name)
     assert peer.line() == "ready"
     refused: Child = child(PEER, name)
-    with pytest.raises(AssertionError, match="TooManyProcessesError.*max_processes"):
+    with pytest.raises(AssertionError, match=r"TooManyProcessesError.*max_processes"):
         refused.line()
     peer.kill()
     later: Child = child(PEER, name)

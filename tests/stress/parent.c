@@ -42,6 +42,7 @@ static void parent_fork(struct parent *parent, uint32_t worker) {
     *slot = (struct worker_slot){.life = life, .progress_ms = lc_os_monotonic_ms()};
     lc_store_release(&parent->board->died_at[worker], 0);
     lc_store_release(&parent->board->stopped_at[worker], 0);
+    lc_add_relaxed(&parent->board->lives, 1);
     slot->pid = fork();
     if (slot->pid == 0) {
         worker_run(parent->board, parent->cache, parent->phase, parent->options, worker,

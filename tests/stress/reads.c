@@ -8,6 +8,7 @@
 #include "stress.h"
 
 #define READ_MANY 16
+#define READ_LOST_TRIES 200
 
 static const enum lc_shard_counter read_counter[] = {
     LC_SHARD_recycles, LC_SHARD_relocations, LC_SHARD_growths, LC_SHARD_shrinks,
@@ -65,24 +66,45 @@ static void read_note_overlap(struct actor *actor, const struct read_frame *fram
     }
 }
 
+/* Evictions are counted after the slot is gone, so a reader may have to wait for it; and
+ * not at all by who dies in between. */
+static bool read_was_evicted(const struct actor *actor) {
+    const uint64_t *counter = actor->cache->segment->shards[0].ctl->sh_counter;
+    uint64_t lost = lc_load_acquire(&actor->board->lost);
+    uint64_t deaths = lc_load_acquire(&actor->board->lives) - actor->options->processes;
+    for (int tries = 0; tries < READ_LOST_TRIES; tries++) {
+        if (lost <= lc_load_acquire(&counter[LC_SHARD_evictions]) +
+                        lc_load_acquire(&counter[LC_SHARD_index_evictions]) + deaths) {
+            return true;
+        }
+        lc_os_sleep_ms(1);
+    }
+    return false;
+}
+
+void read_lost(struct actor *actor, uint32_t key, uint64_t version, const char *how) {
+    uint64_t *lost = &actor->board->keys[key].lost;
+    if (__atomic_exchange_n(lost, version, __ATOMIC_SEQ_CST) == version) {
+        return;
+    }
+    lc_add_relaxed(&actor->board->lost, 1);
+    if (!read_was_evicted(actor)) {
+        board_violation(actor->board,
+                        "actor %u: %s finds no key %u, acknowledged in version %llu",
+                        actor->id, how, key, (unsigned long long)version);
+    }
+}
+
 static void read_missed(struct actor *actor, uint32_t key, const struct read_frame *frame) {
-    const struct board_key *state = &actor->board->keys[key];
-    uint64_t vanish = lc_load_acquire(&state->vanish);
+    uint64_t version = BOARD_VERSION(frame->acked);
     uint32_t owner;
     actor_count(actor, COUNT_misses, 1);
     if (read_contended(actor) != frame->contended) {
         actor_count(actor, COUNT_contended, 1);
-        return;
-    }
-    if (actor->phase->strict && key_is_owned(actor, key, &owner) && frame->acked != 0 &&
-        !BOARD_ABSENT(frame->acked) && vanish < BOARD_VERSION(frame->acked)) {
-        const uint64_t *counter = actor->cache->segment->shards[0].ctl->sh_counter;
-        board_violation(actor->board,
-                        "actor %u misses key %u, acknowledged in version %llu (evictions "
-                        "%llu, by the index %llu)",
-                        actor->id, key, (unsigned long long)BOARD_VERSION(frame->acked),
-                        (unsigned long long)counter[LC_SHARD_evictions],
-                        (unsigned long long)counter[LC_SHARD_index_evictions]);
+    } else if (actor->phase->strict && key_is_owned(actor, key, &owner) &&
+               frame->acked != 0 && !BOARD_ABSENT(frame->acked) &&
+               lc_load_acquire(&actor->board->keys[key].vanish) < version) {
+        read_lost(actor, key, version, "a read");
     }
 }
 

@@ -36,6 +36,7 @@ struct totals {
     uint64_t kills;
     uint64_t stops;
     uint64_t stops_outread;
+    uint64_t lost;
     uint64_t violations;
     char message[640];
 };
@@ -119,6 +120,7 @@ static void phase_add(const struct parent *parent, struct totals *totals) {
     for (int i = 0; i < LC_CRASH_POINT_COUNT; i++) {
         totals->deaths[i] += board->deaths[i];
     }
+    totals->lost += board->lost;
     totals->checks += parent->checks;
     totals->kills += parent->kills;
     totals->stops += parent->stops;
@@ -208,10 +210,10 @@ static void stress_print(const struct totals *totals, const struct options *opti
     printf("\"message\": ");
     stress_print_string(totals->message);
     printf(", \"provoked\": %s, \"kills\": %llu, \"stops\": %llu, \"stops_outread\": %llu, "
-           "\"checks\": %llu, \"counts\": {",
+           "\"checks\": %llu, \"lost\": %llu, \"counts\": {",
            provoke_built() ? "true" : "false", (unsigned long long)totals->kills,
            (unsigned long long)totals->stops, (unsigned long long)totals->stops_outread,
-           (unsigned long long)totals->checks);
+           (unsigned long long)totals->checks, (unsigned long long)totals->lost);
     for (int i = 0; i < COUNT_COUNT; i++) {
         printf("%s\"%s\": %llu", i ? ", " : "", stress_count_name[i],
                (unsigned long long)totals->counts[i]);

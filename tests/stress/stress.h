@@ -59,6 +59,7 @@ struct board_key {
     uint64_t acked;   /* BOARD_WORD of the newest one that returned and had an effect */
     uint64_t vanish;  /* newest version that deletes, or sets with a ttl */
     uint64_t gone_ms; /* when the acked value is surely expired; 0: never */
+    uint64_t lost;    /* newest version found missing in a strict phase */
 };
 
 /*  63        24 23         1   0
@@ -80,6 +81,8 @@ struct board {
     uint64_t wave;
     uint64_t clears_begun;
     uint64_t clears_acked;
+    uint64_t lost;  /* acknowledged values found missing in a strict phase */
+    uint64_t lives; /* of all workers */
     uint64_t violations;
     uint64_t reporting; /* who sets it writes the message */
     char message[512];
@@ -206,6 +209,9 @@ void read_begin(struct actor *actor, uint32_t key, struct read_frame *frame);
 /* stamp: NULL when the read did not ask for it. Version of the value, 0 unknown. */
 uint64_t read_end(struct actor *actor, uint32_t key, const struct read_frame *frame,
                   int64_t result, const void *bytes, const uint32_t *stamp);
+/* An acknowledged value is not there, in a strict phase. It must be one that the core
+ * says it evicted, and none should have been. */
+void read_lost(struct actor *actor, uint32_t key, uint64_t version, const char *how);
 void read_one(struct actor *actor, uint32_t key);
 void read_many(struct actor *actor);
 void read_ttl(struct actor *actor, uint32_t key);

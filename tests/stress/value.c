@@ -15,6 +15,7 @@
 
 #define VALUE_HEADED 40u
 #define VALUE_LARGE_SHARE 256
+#define VALUE_STRICT_MAX 40000
 
 struct value_head {
     uint32_t length;
@@ -180,11 +181,9 @@ static uint32_t value_pick_churn(struct actor *actor, uint32_t block, bool small
 
 uint32_t value_pick_length(struct actor *actor, uint32_t key) {
     bool small = __atomic_load_n(&actor->board->wave, __ATOMIC_RELAXED) != WAVE_FEW;
-    /* In a strict phase large values belong to few keys, so that all have room. */
-    if (actor->phase->strict && key % VALUE_LARGE_SHARE != 0) {
-        return 1 + actor_below(actor, 200);
+    if (actor->phase->strict) { /* few may be large, so that all have room */
+        return 1 + actor_below(actor, key % VALUE_LARGE_SHARE ? 200 : VALUE_STRICT_MAX);
     }
-    uint32_t length = value_pick_churn(
-        actor, actor->block_bytes, actor->phase->strict ? actor_chance(actor, 2) : small);
+    uint32_t length = value_pick_churn(actor, actor->block_bytes, small);
     return length < STRESS_VALUE_BYTES ? length : STRESS_VALUE_BYTES;
 }

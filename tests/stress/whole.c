@@ -27,6 +27,12 @@ void sum_prepare(struct lilcache *cache, struct board *board) {
     }
 }
 
+/* Eight bytes of that type? */
+static bool whole_is(int64_t result, uint32_t type) {
+    return result >= 0 && LILCACHE_LENGTH(result) == 8 &&
+           LILCACHE_VALUE_TYPE(result) == type;
+}
+
 static void sum_incr(struct actor *actor) {
     struct stress_key name;
     uint32_t number = actor_below(actor, STRESS_COUNTERS);
@@ -48,7 +54,7 @@ static void sum_incr(struct actor *actor) {
         return;
     }
     actor_count(actor, COUNT_incr_acked, (uint64_t)delta);
-    if (status != LILCACHE_OK || got != ((int64_t)LILCACHE_TYPE_INT64 << 40 | 8) ||
+    if (status != LILCACHE_OK || got != LILCACHE_PACK(LILCACHE_TYPE_INT64, 8) ||
         result < before + delta) {
         board_violation(actor->board,
                         "actor %u: counter %u: %s, %lld after %lld plus %lld", actor->id,
@@ -66,7 +72,7 @@ static void sum_cas(struct actor *actor) {
     for (int tries = 0; tries < 8 && status == LILCACHE_EXISTS; tries++) {
         int64_t got = lilcache_gets(actor->cache, name.bytes, name.length, name.type,
                                     &value, sizeof value, &stamp);
-        if (got != ((int64_t)WHOLE_CAS_TYPE << 40 | 8)) {
+        if (got != LILCACHE_PACK(WHOLE_CAS_TYPE, 8)) {
             board_violation(actor->board, "actor %u: a cas counter reads %llx", actor->id,
                             (unsigned long long)got);
             return;
@@ -321,7 +327,7 @@ void scan_all(struct actor *actor) {
             if (key_is_owned(actor, k, &owner) && acked[k] != 0 && !BOARD_ABSENT(acked[k]) &&
                 lc_load_acquire(&board->keys[k].vanish) < BOARD_VERSION(acked[k]) &&
                 !seen[k]) {
-                board_violation(board, "a scan misses key %u", k);
+                read_lost(actor, k, BOARD_VERSION(acked[k]), "a scan");
             }
         }
     }

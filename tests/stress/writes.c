@@ -29,7 +29,8 @@ static bool write_may_vanish(const struct actor *actor, uint32_t key) {
 
 static enum write_state write_known(const struct actor *actor, uint32_t key) {
     const struct board_key *state = &actor->board->keys[key];
-    if (actor->unsure[key] || state->gone_ms != 0) {
+    if (actor->unsure[key] || state->gone_ms != 0 ||
+        (state->lost != 0 && state->lost == BOARD_VERSION(state->acked))) {
         return STATE_UNKNOWN;
     }
     return state->acked == 0 || BOARD_ABSENT(state->acked) ? STATE_ABSENT : STATE_PRESENT;
@@ -59,6 +60,7 @@ static void write_judge(struct actor *actor, const struct write_step *step,
                         enum write_state known, int status, int if_present, int if_absent,
                         const char *verb) {
     bool good = status == if_present || status == if_absent;
+    uint64_t acked = step->key < STRESS_KEYS ? actor->board->keys[step->key].acked : 0;
     if (status == LILCACHE_BUSY) { /* the phase ended meanwhile */
         return;
     }
@@ -68,8 +70,9 @@ static void write_judge(struct actor *actor, const struct write_step *step,
     }
     if (known == STATE_ABSENT) {
         good = status == if_absent;
-    } else if (known == STATE_PRESENT && actor->phase->strict) {
-        good = status == if_present;
+    } else if (known == STATE_PRESENT && actor->phase->strict && good &&
+               status != if_present) {
+        read_lost(actor, step->key, BOARD_VERSION(acked), verb);
     }
     if (!good) {
         board_violation(actor->board, "actor %u: %s of key %u (%s, length %u) returns %s",
@@ -226,10 +229,10 @@ static void owned_remove(struct actor *actor, struct write_step *step, bool pop)
  * before a reader can see the new expiry. */
 static void owned_touch(struct actor *actor, struct write_step *step) {
     enum write_state known = write_known(actor, step->key);
-    struct board_key *state = &actor->board->keys[step->key];
-    bool expired = state->gone_ms != 0;
-    actor->unsure[step->key] |= expired;
-    lc_store_release(&state->gone_ms, 0);
+    bool expires = actor->board->keys[step->key].gone_ms != 0;
+    actor->unsure[step->key] |= expires;
+    write_begin(actor, step, false); /* for a successor: acked alone says too little */
+    lc_store_release(&step->state->gone_ms, 0);
     int status = write_touch(actor, step);
     write_judge(actor, step, known, status, LILCACHE_OK, LILCACHE_MISS, "touch");
 }

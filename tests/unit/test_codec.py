@@ -18,7 +18,9 @@ KEY = (b"key", 1)
 SECRET = b"0123456789abcdef"
 
 
-def make(choice: Any = "pickle", secret: bytes | None = None, shared: Any = None) -> Codec:
+def make(
+    choice: Any = "pickle", secret: bytes | None = None, shared: Any = None
+) -> Codec:
     signer = None if secret is None else Signer(secret)
     return Codec(*resolve(choice), signer, shared)
 

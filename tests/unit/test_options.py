@@ -91,7 +91,9 @@ def test_default_size_follows_the_free_space(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_size_that_does_not_fit(unique_name: Any, too_large_mb: int) -> None:
-    with pytest.raises(SegmentSpaceError, match=r"--shm-size.*anonymous=True") as raised:
+    with pytest.raises(
+        SegmentSpaceError, match=r"--shm-size.*anonymous=True"
+    ) as raised:
         Cache(unique_name(), size_mb=too_large_mb)
     error = raised.value
     assert error.wanted_bytes == too_large_mb * MIB
@@ -117,9 +119,7 @@ def test_another_largest_value_is_warned_of(make_cache: Any) -> None:
         Cache(cache.name, max_value_mb=1)
 
 
-def test_opening_is_logged(
-    unique_name: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_opening_is_logged(unique_name: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "lilcache")
     name = unique_name()
     Cache(name, size_mb=2)

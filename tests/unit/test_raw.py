@@ -63,7 +63,7 @@ def test_writes_give_up_after_lock_timeout(
     began = time.monotonic()
     with pytest.raises(TimeoutError, match=r"nothing was changed.*lock_timeout=0\.1 s"):
         WRITES[function](cache)
-    assert 0.1 <= time.monotonic() - began < 1
+    assert 0.1 <= time.monotonic() - began < 5
     assert cache.gets("key") == before
 
 
@@ -111,7 +111,7 @@ def test_signals_are_handled_between_slices(
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_a_get_inside_a_get(make_cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:

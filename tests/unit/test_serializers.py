@@ -137,7 +137,18 @@ def test_signing_keys_of_any_length_matter_whole(length: int) -> None:
 
 def test_a_signing_cache(make_cache: Any) -> None:
     cache = make_cache(signing_key=SECRET)
-    for value in (b"", b"bytes", "text", 7, 2**70, 1.5, None, True, VALUE, b"x" * 10**6):
+    for value in (
+        b"",
+        b"bytes",
+        "text",
+        7,
+        2**70,
+        1.5,
+        None,
+        True,
+        VALUE,
+        b"x" * 10**6,
+    ):
         cache.set("key", value)
         assert cache.get("key") == value
         assert cache.gets("key")[0] == value

@@ -1,0 +1,133 @@
+"""What a segment is to the outside: an object with a mode, bytes, and a life."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lilcache import Cache, SerializationError
+
+from ..conftest import RUN, run_python
+
+VALUE = b"a value that is found nowhere else " * 20
+
+
+def object_of(cache: Cache) -> Path:
+    [path] = Path("/dev/shm").glob(f"lilcache-{cache.name}.*")
+    return path
+
+
+def damage(cache: Cache, value: bytes) -> None:
+    """Flip a bit of the value where it lies in the segment."""
+    path = object_of(cache)
+    at = path.read_bytes().index(value) + len(value) // 2
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_the_object_is_private_and_named_for_people(make_cache: Any) -> None:
+    cache = make_cache(size_mb=1)
+    assert object_of(cache).stat().st_mode & 0o777 == 0o600
+    assert object_of(cache).name.startswith(f"lilcache-{RUN}")
+    assert object_of(cache).stat().st_size == cache.size_bytes
+
+
+def test_an_anonymous_cache_leaves_no_trace() -> None:
+    before = set(Path("/dev/shm").iterdir())
+    with Cache(anonymous=True, size_mb=1) as cache:
+        cache.set("key", "value")
+        assert set(Path("/dev/shm").iterdir()) <= before
+
+
+def test_checksums_turn_damage_into_a_miss(make_cache: Any) -> None:
+    cache = make_cache(size_mb=2, checksums=True)
+    cache.set("key", VALUE)
+    assert cache.get("key") == VALUE
+    damage(cache, VALUE)
+    assert cache.get("key") is None
+    assert cache.gets("key") == (None, None)
+    assert cache.get_many(["key"]) == {}
+    assert cache.pop("key") is None
+    assert cache.stats().corrupt_reads >= 3
+
+
+def test_checksums_hold_for_large_values_and_views(make_cache: Any) -> None:
+    """These are pinned where they lie instead of copied by the core."""
+    cache = make_cache(size_mb=2, checksums=True)
+    large = VALUE * 100
+    cache.set("key", large)
+    assert cache.get("key") == large
+    assert cache.view("key") == large
+    damage(cache, large)
+    assert cache.view("key") is None
+    assert cache.get("key") is None
+    assert cache.gets("key") == (None, None)
+
+
+def test_without_checksums_damage_shows(make_cache: Any) -> None:
+    """The control of the test above: the damage is real."""
+    cache = make_cache(size_mb=2)
+    cache.set("key", VALUE)
+    damage(cache, VALUE)
+    assert cache.get("key") != VALUE
+
+
+def test_pickle_stops_as_soon_as_others_may_write(make_cache: Any) -> None:
+    cache = make_cache(size_mb=1)
+    cache.set("key", ["pickled"])
+    object_of(cache).chmod(0o602)
+    for call in (lambda: cache.get("key"), lambda: cache.set("key", ["again"])):
+        with pytest.raises(SerializationError, match="others can write"):
+            call()
+    object_of(cache).chmod(0o600)
+    assert cache.get("key") == ["pickled"]
+
+
+def test_a_dropped_cache_lets_go_of_its_segment(make_cache: Any) -> None:
+    """At once, by reference count: no cycle keeps the mapping until a collection."""
+    cache = make_cache(size_mb=1)
+    gc.disable()
+    try:
+        with_views = Cache(cache.name)
+        cache.set("key", b"value")
+        view = with_views.view("key")
+        dropped = weakref.ref(with_views)
+        del with_views
+        assert dropped() is None
+        assert view == b"value"
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    "ending", ["", "cache.close()", "cache.destroy()", "del cache"]
+)
+def test_shutdown_with_live_views_is_silent(unique_name: Any, ending: str) -> None:
+    out = run_python(
+        f"""
+        import sys
+        import threading
+        import lilcache
+        cache = lilcache.Cache(sys.argv[1], size_mb=1)
+        lilcache.init(sys.argv[1])
+        cache.set("key", b"value")
+        views = [cache.view("key"), lilcache.view("key")]
+        cycle = [cache, views]
+        cycle.append(cycle)
+        def read():
+            while True:
+                lilcache.get("key")
+        threading.Thread(target=read, daemon=True).start()
+        {ending}
+        print(bytes(views[0]))
+        """,
+        unique_name(),
+    )
+    assert out == "b'value'\n"
