@@ -39,7 +39,8 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
     struct shm_block *block = &shard->blocks[head];
 
     lc_store_relaxed16(&raw->rc_key_length, (uint16_t)source->key_length);
-    lc_store_relaxed16(&raw->rc_flags, lc_append_flags(shard, source));
+    lc_store_relaxed16(&raw->rc_flags,
+                       (uint16_t)(lc_append_flags(shard, source) | LC_RECORD_DEAD));
     lc_store_relaxed32(&raw->rc_value_length, source->value_length);
     lc_store_relaxed32(&raw->rc_stamp, source->stamp);
     LC_CRASH(record_header_written);
@@ -50,6 +51,18 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
     memcpy(shard->heap + offset + out->key_at, source->key, source->key_length);
     block->bl_expires = lc_max64(block->bl_expires, source->expires);
     lc_run_fill_locked(shard, offset, offset + out->total);
+}
+
+void lc_append_done_locked(const struct lc_shard *shard, const struct lc_record *record) {
+    struct shm_record *raw = lc_record_at(shard, record->offset);
+    /* Relaxed: published by the slot's release store, which follows. */
+    lc_store_relaxed16(&raw->rc_flags, (uint16_t)(raw->rc_flags & ~LC_RECORD_DEAD));
+}
+
+bool lc_append_verify(const struct lc_shard *shard, const struct lc_record *record) {
+    return !(record->flags & LC_RECORD_CHECKSUM) ||
+           lc_load_relaxed(lc_record_checksum_word(shard, record)) ==
+               lc_append_checksum(shard, record, shard->heap + record->value_at);
 }
 
 void lc_append_value(const struct lc_shard *shard, const struct lc_source *source,

@@ -22,13 +22,21 @@ uint16_t lc_append_flags(const struct lc_shard *shard, const struct lc_source *s
 uint64_t lc_append_bytes(const struct lc_shard *shard, const struct lc_source *source);
 
 /* Header, expiry and key to `offset`, the fill past the whole record, value untouched. The
- * record can be walked over from now on, but nothing points to it. */
+ * record can be walked over from now on, but nothing points to it, and it is marked dead:
+ * a rebuild must not take half a value for a late one. */
 void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *source,
                            uint64_t offset, struct lc_record *out);
 
 /* The value and the checksum. Needs no lock while the block is pinned. */
 void lc_append_value(const struct lc_shard *shard, const struct lc_source *source,
                      const struct lc_record *record);
+
+/* The record is complete and about to be published. */
+void lc_append_done_locked(const struct lc_shard *shard, const struct lc_record *record);
+
+/* Whether the record matches its checksum; true when it has none. The bytes must not
+ * change meanwhile: under the lock, or pinned. */
+bool lc_append_verify(const struct lc_shard *shard, const struct lc_record *record);
 
 /* Checksum of a record, over the key, the value, and what never changes of the header. */
 uint64_t lc_append_checksum(const struct lc_shard *shard, const struct lc_record *record,

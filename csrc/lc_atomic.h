@@ -57,6 +57,10 @@ static inline void lc_add_relaxed(uint64_t *word, uint64_t delta) {
     __atomic_fetch_add(word, delta, __ATOMIC_RELAXED);
 }
 
+static inline void lc_add_release(uint64_t *word, uint64_t delta) {
+    __atomic_fetch_add(word, delta, __ATOMIC_RELEASE);
+}
+
 /* True when *word was `expected` and is now `desired`. No order: used for hit bits only,
  * which nothing else depends on. */
 static inline int lc_swap_relaxed(uint64_t *word, uint64_t expected, uint64_t desired) {

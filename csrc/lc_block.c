@@ -111,7 +111,8 @@ static uint32_t run_find_free(const struct lc_shard *shard, uint32_t wanted,
     uint32_t count = 0;
     for (uint32_t b = 0; b < shard->block_count;
          b = lc_block_next_locked(shard, b)) {
-        if (lc_word_state(shard->blocks[b].bl_word) != LC_BLOCK_FREE) {
+        bool held = b >= shard->held_from && b < shard->held_to;
+        if (held || lc_word_state(shard->blocks[b].bl_word) != LC_BLOCK_FREE) {
             count = 0;
             continue;
         }
@@ -191,6 +192,16 @@ uint64_t lc_run_room_open_locked(struct lc_shard *shard, enum lc_queue queue,
     return UINT64_MAX;
 }
 
+/* An open run is never a victim, so none may stay open while a quarter of the shard's
+ * blocks pass it by. */
+static void run_seal_if_old(struct lc_shard *shard, uint32_t head) {
+    if (head < shard->block_count && shard->ctl->sh_sequence -
+                                             shard->blocks[head].bl_sequence >
+                                         shard->block_count / 4) {
+        lc_run_seal_locked(shard, head);
+    }
+}
+
 uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue, uint64_t bytes) {
     uint32_t *open = shard->ctl->sh_open[queue];
     uint64_t at = lc_run_room_open_locked(shard, queue, bytes);
@@ -203,6 +214,9 @@ uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue, uint64_
     uint32_t head = run_find_free(shard, wanted, needed, &length);
     if (head == LC_NO_BLOCK) {
         return UINT64_MAX;
+    }
+    for (int place = 0; place < LC_OPEN_RUNS; place++) {
+        run_seal_if_old(shard, open[place]);
     }
     /* Keep the one with more room beside the new run, in the last place. */
     if (open[0] < shard->block_count) {
@@ -318,6 +332,7 @@ void lc_block_repair_locked(struct lc_shard *shard) {
             }
             break;
         case LC_BLOCK_CONT: /* its head is gone: the freeing of the run was under way */
+            lc_store_release(&block->bl_generation, block->bl_generation + 1);
             lc_block_set_locked(shard, b, LC_BLOCK_FREE, LC_SMALL, 1);
             free_blocks++;
             break;
@@ -347,4 +362,5 @@ void lc_block_repair_locked(struct lc_shard *shard) {
     /* The owner may have died between freeing the victim and forgetting it: a later run in
      * the same place must not be taken for half evicted. */
     ctl->sh_victim = LC_NO_BLOCK;
+    ctl->sh_victim_at = 0;
 }

@@ -179,9 +179,7 @@ static bool check_slot(struct check *c, uint32_t g, const struct lc_group *group
     if (record.flags & LC_RECORD_DEAD) {
         CHECK_FAIL(c, "R1: a live slot of group %u points to a record marked dead", g);
     }
-    if (record.flags & LC_RECORD_CHECKSUM &&
-        lc_load_relaxed(lc_record_checksum_word(shard, &record)) !=
-            lc_append_checksum(shard, &record, shard->heap + record.value_at)) {
+    if (!lc_append_verify(shard, &record)) {
         CHECK_FAIL(c, "R2: a record of group %u does not match its checksum", g);
     }
     c->live[head] += (record.total >> LC_UNIT_SHIFT) + (1ULL << 32);

@@ -19,6 +19,7 @@
 #include "lc_crash.h"
 #include "lc_hash.h"
 #include "lc_index.h"
+#include "lc_pages.h"
 #include "lc_pin.h"
 #include "lc_victim.h"
 #include "lilcache.h"
@@ -65,8 +66,8 @@ static bool evict_relocate(struct lc_shard *shard, const struct lc_record *recor
     };
     struct lc_record copy;
     uint64_t bytes = lc_append_bytes(shard, &source);
-    if (!evict_may_relocate(slice, bytes)) {
-        return false;
+    if (!evict_may_relocate(slice, bytes) || !lc_append_verify(shard, record)) {
+        return false; /* a damaged value must not get a fresh checksum */
     }
     uint64_t at = slice->may_open ? lc_run_room_locked(shard, queue, bytes)
                                   : lc_run_room_open_locked(shard, queue, bytes);
@@ -75,6 +76,7 @@ static bool evict_relocate(struct lc_shard *shard, const struct lc_record *recor
     }
     lc_append_head_locked(shard, &source, at, &copy);
     lc_append_value(shard, &source, &copy);
+    lc_append_done_locked(shard, &copy);
     LC_CRASH(evict_record_copied);
     lc_index_change_locked(shard, place,
                            lc_slot_live(place->tag, at >> LC_UNIT_SHIFT, hits),
@@ -295,34 +297,66 @@ static bool evict_whole_run(struct lc_shard *shard) {
     return true;
 }
 
-/* Empty every run of a window of `count` blocks. */
+/* Empty the run at head, whatever it takes. */
+static void evict_all_of(struct lc_shard *shard, uint32_t head, enum lc_victim_mode mode) {
+    lc_run_seal_locked(shard, head);
+    shard->ctl->sh_victim = head;
+    shard->ctl->sh_victim_at = 0;
+    shard->ctl->sh_victim_mode = mode;
+    struct evict_slice slice = {.limit_bytes = UINT64_MAX, .may_open = true};
+    while (shard->ctl->sh_victim == head) {
+        evict_walk(shard, &slice, UINT64_MAX, UINT32_MAX);
+        if (lc_word_state(shard->blocks[head].bl_word) == LC_BLOCK_SEALED) {
+            shard->ctl->sh_victim = head; /* relabelled: it has to go all the same */
+            shard->ctl->sh_victim_at = 0;
+            shard->ctl->sh_victim_mode = LC_VICTIM_DROP;
+        }
+    }
+}
+
+/* Index blocks that were taken out of line stand between windows: empty the run at the
+ * index's end, if there is one, and move the lowest index block there. */
+static bool evict_straighten(struct lc_shard *shard) {
+    uint32_t next = lc_pages_next_locked(shard);
+    uint32_t lowest = lc_pages_lowest_locked(shard);
+    if (next == LC_NO_BLOCK || lowest == LC_NO_BLOCK || lowest > next) {
+        return false;
+    }
+    uint32_t head = lc_block_head_locked(shard, next);
+    enum lc_block_state state = lc_word_state(shard->blocks[head].bl_word);
+    if (state == LC_BLOCK_OPEN || state == LC_BLOCK_SEALED) {
+        evict_all_of(shard, head, LC_VICTIM_DROP);
+    }
+    lc_pages_extend_locked(shard, false);
+    return lc_index_empty_lowest_locked(shard);
+}
+
+/* Empty every run of a window of `count` blocks. Survivors, and everything that lives if
+ * there is room for it in free blocks elsewhere, move out of it. */
 static bool evict_window(struct lc_shard *shard, uint32_t count) {
     uint32_t end;
     uint32_t start = lc_victim_window_locked(shard, count, &end);
+    uint64_t live = 0;
+    uint32_t free_outside = shard->ctl->sh_free_blocks;
     if (start == LC_NO_BLOCK) {
         return false;
     }
+    for (uint32_t b = start; b < end; b = lc_block_next_locked(shard, b)) {
+        live += (shard->blocks[b].bl_live & UINT32_MAX) << LC_UNIT_SHIFT;
+        free_outside -= lc_word_state(shard->blocks[b].bl_word) == LC_BLOCK_FREE;
+    }
+    bool room = live < (uint64_t)free_outside << shard->block_shift;
+    shard->held_from = start;
+    shard->held_to = end;
     for (uint32_t b = start; b < end;) {
         uint32_t next = lc_block_next_locked(shard, b);
         enum lc_block_state state = lc_word_state(shard->blocks[b].bl_word);
         if (state == LC_BLOCK_OPEN || state == LC_BLOCK_SEALED) {
-            lc_run_seal_locked(shard, b);
-            shard->ctl->sh_victim = b;
-            shard->ctl->sh_victim_at = 0;
-            shard->ctl->sh_victim_mode = LC_VICTIM_POLICY;
-            struct evict_slice slice = {.limit_bytes = UINT64_MAX, .may_open = false};
-            /* Survivors go to main's open run as long as it has room. */
-            while (shard->ctl->sh_victim == b) {
-                evict_walk(shard, &slice, UINT64_MAX, UINT32_MAX);
-                if (lc_word_state(shard->blocks[b].bl_word) == LC_BLOCK_SEALED) {
-                    shard->ctl->sh_victim = b; /* relabelled: drop it all the same */
-                    shard->ctl->sh_victim_at = 0;
-                    shard->ctl->sh_victim_mode = LC_VICTIM_DROP;
-                }
-            }
+            evict_all_of(shard, b, room ? LC_VICTIM_CLEAN : LC_VICTIM_POLICY);
         }
         b = next;
     }
+    shard->held_from = shard->held_to = 0;
     return true;
 }
 
@@ -333,7 +367,8 @@ int lc_evict_force_locked(struct lc_shard *shard, uint64_t bytes) {
         if (lc_run_possible_locked(shard, count)) {
             return LILCACHE_OK;
         }
-        if (count == 1 ? !evict_whole_run(shard) : !evict_window(shard, count)) {
+        if (count == 1 ? !evict_whole_run(shard)
+                       : !evict_window(shard, count) && !evict_straighten(shard)) {
             return LILCACHE_NO_SPACE;
         }
     }

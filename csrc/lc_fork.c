@@ -47,14 +47,20 @@ static void fork_copy_pins(struct lc_segment *segment) {
         lc_os_close(fd);
         return;
     }
-    struct shm_row *from = lc_row_at(segment, (uint32_t)segment->row);
+    const struct shm_row *from = lc_row_at(segment, (uint32_t)segment->row);
     struct shm_row *to = lc_row_at(segment, (uint32_t)spare);
     lc_store_relaxed32(&to->rw_pin_high, lc_load_relaxed32(&from->rw_pin_high));
-    lc_store_relaxed(&to->rw_pinned_blocks, lc_load_relaxed(&from->rw_pinned_blocks));
+    uint64_t blocks = 0;
     for (uint32_t i = 0; i < segment->row_pins; i++) {
-        lc_store_relaxed(&to->rw_pin[i], lc_load_relaxed(&from->rw_pin[i]));
+        bool inherited = segment->pins[i].views > 0; /* not those of calls under way */
+        lc_store_relaxed(&to->rw_pin[i], inherited ? segment->pins[i].word : 0);
+        blocks += inherited ? segment->pins[i].blocks : 0;
     }
-    lc_fence_seq_cst(); /* as in lc_pin_take; our own pins bridge the time until here */
+    lc_store_relaxed(&to->rw_pinned_blocks, blocks);
+    /* As in lc_pin_take; our own pins bridge the time until here. Then the count that
+     * sends a scan back which has passed the new row already [Z1]. */
+    lc_fence_seq_cst();
+    lc_add_release(&segment->header->hd_pin_copies, 1);
     segment->spare_fd = fd;
     segment->spare_row = spare;
 }
@@ -91,10 +97,16 @@ static void fork_adopt(struct lc_segment *segment) {
     if (spare) {
         lc_row_at(segment, (uint32_t)segment->row)->rw_pid = lc_os_pid();
     } else {
-        for (uint32_t i = 0; i < segment->row_pins; i++) {
-            segment->pins[i] = (struct lc_local_pin){0, 0, 0};
+        segment->pin_epoch++;
+    }
+    for (uint32_t i = 0; i < segment->row_pins; i++) {
+        struct lc_local_pin *pin = &segment->pins[i];
+        pin->holds = pin->views; /* calls of the parent's other threads are not ours */
+        if (!spare || pin->views == 0) {
+            *pin = (struct lc_local_pin){0};
         }
     }
+    segment->claim_after_ms = 0;
 }
 
 static void fork_child(void) {

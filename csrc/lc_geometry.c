@@ -16,14 +16,9 @@ static void geometry_rows(struct lc_geometry *g, uint32_t row_count) {
     g->row_bytes = (uint32_t)sizeof(struct shm_row) + g->row_pins * 8;
 }
 
-static uint32_t geometry_shards(const struct lc_geometry *g, uint32_t cores) {
-    uint64_t wanted = g->size / (4 * g->max_value);
-    uint64_t most = lc_clamp64(cores, 1, LC_SHARDS_MAX);
-    return 1u << lc_log2(lc_clamp64(wanted, 1, most));
-}
 
-bool lc_geometry_make(uint64_t size, uint64_t max_value, uint32_t row_count,
-                      uint32_t shard_count, uint32_t cores, struct lc_geometry *g) {
+static bool geometry_try(uint64_t size, uint64_t max_value, uint32_t row_count,
+                         uint32_t shard_count, struct lc_geometry *g) {
     *g = (struct lc_geometry){.size = size};
     if (size < LC_SIZE_MIN || size > LC_SIZE_MAX) {
         return false;
@@ -34,7 +29,7 @@ bool lc_geometry_make(uint64_t size, uint64_t max_value, uint32_t row_count,
         return false;
     }
     geometry_rows(g, row_count);
-    g->shard_count = shard_count ? shard_count : geometry_shards(g, cores);
+    g->shard_count = shard_count;
     if (g->shard_count > LC_SHARDS_MAX || (g->shard_count & (g->shard_count - 1))) {
         return false;
     }
@@ -68,4 +63,21 @@ bool lc_geometry_make(uint64_t size, uint64_t max_value, uint32_t row_count,
     /* Room for the largest value, its key and header, with something to spare. */
     return count >= 16 &&
            g->max_value + LC_BLOCK_MIN <= (count << g->block_shift) / 2 + block;
+}
+
+bool lc_geometry_make(uint64_t size, uint64_t max_value, uint32_t row_count,
+                      uint32_t shard_count, uint32_t cores, struct lc_geometry *g) {
+    if (shard_count) {
+        return geometry_try(size, max_value, row_count, shard_count, g);
+    }
+    if (!geometry_try(size, max_value, row_count, 1, g)) {
+        return false;
+    }
+    uint64_t wanted = size / (4 * g->max_value);
+    uint64_t most = lc_clamp64(cores, 1, LC_SHARDS_MAX);
+    uint32_t count = 1u << lc_log2(lc_clamp64(wanted, 1, most));
+    while (!geometry_try(size, max_value, row_count, count, g)) {
+        count /= 2; /* too small to be divided that often; one fits, as seen above */
+    }
+    return true;
 }

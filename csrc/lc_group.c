@@ -102,9 +102,10 @@ static bool group_fill(struct lc_shard *shard, const struct lc_group *from,
     return true;
 }
 
-static void group_give_pages(struct lc_shard *shard, const uint32_t *pages, uint32_t count) {
+static void group_give_pages(struct lc_shard *shard, uint32_t number, const uint32_t *pages,
+                             uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
-        lc_page_give_locked(shard, pages[i]);
+        lc_page_give_locked(shard, number, pages[i]);
     }
 }
 
@@ -128,7 +129,7 @@ static bool group_take_pages(struct lc_shard *shard, uint32_t number, uint32_t c
     for (uint32_t i = 0; i < count; i++) {
         pages[i] = lc_page_take_locked(shard, number, avoid);
         if (pages[i] == UINT32_MAX) {
-            group_give_pages(shard, pages, i);
+            group_give_pages(shard, number, pages, i);
             return false;
         }
         memset(lc_page_at(shard, pages[i]), 0, LC_PAGE_BYTES);
@@ -164,7 +165,7 @@ static bool group_rebuild(struct lc_shard *shard, uint32_t number, uint32_t coun
         lc_group_open(shard, lc_group_dir(new_pages[0], count), &new);
         built = !had || group_fill(shard, &old, &new, &counts);
         if (!built) {
-            group_give_pages(shard, new_pages, count);
+            group_give_pages(shard, number, new_pages, count);
         }
     }
     LC_CRASH(group_built);
@@ -180,7 +181,7 @@ static bool group_rebuild(struct lc_shard *shard, uint32_t number, uint32_t coun
         lc_store_release(&shared->gr_changes, shared->gr_changes + 1);
         LC_CRASH(group_changes_bumped);
         lc_fence_seq_cst();
-        group_give_pages(shard, old_pages, old_count);
+        group_give_pages(shard, number, old_pages, old_count);
         LC_CRASH(group_old_pages_freed);
         lc_count_locked(shard,
                         count > old_count   ? LC_SHARD_growths
@@ -338,19 +339,33 @@ static bool group_sacrifice(struct lc_shard *shard, uint32_t number, uint64_t ta
     return true;
 }
 
-bool lc_index_claim_locked(struct lc_shard *shard, lc_hash64 hash, struct lc_place *out) {
+enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 hash) {
     uint32_t number = lc_group_of(shard, hash);
-    uint64_t tag = lc_tag_of(hash);
     uint32_t pages = (uint32_t)(shard->groups[number].gr_dir >> 32);
+    struct lc_place place;
+    bool rebuilt = false;
 
     if (pages == 0 || pages > LC_GROUP_PAGES_MAX ||
         group_demand(shard, number) + 1 > GROUP_FULL(group_slots(pages))) {
-        group_grow(shard, number, false);
+        rebuilt = group_grow(shard, number, false);
+        if (!rebuilt && pages == 0) {
+            return LC_INDEX_FULL;
+        }
     }
-    if (group_place(shard, number, tag, out)) {
-        return true;
+    if (!group_place(shard, number, lc_tag_of(hash), &place)) {
+        rebuilt = group_grow(shard, number, true);
+        if (!rebuilt || !group_place(shard, number, lc_tag_of(hash), &place)) {
+            return LC_INDEX_FULL;
+        }
     }
-    if (group_grow(shard, number, true) && group_place(shard, number, tag, out)) {
+    return rebuilt ? LC_INDEX_REBUILT : LC_INDEX_READY;
+}
+
+bool lc_index_claim_locked(struct lc_shard *shard, lc_hash64 hash, struct lc_place *out) {
+    uint32_t number = lc_group_of(shard, hash);
+    uint64_t tag = lc_tag_of(hash);
+    if (lc_index_prepare_locked(shard, hash) != LC_INDEX_FULL &&
+        group_place(shard, number, tag, out)) {
         return true;
     }
     return group_sacrifice(shard, number, tag, out);
@@ -396,6 +411,26 @@ static void group_compact(struct lc_shard *shard) {
     }
 }
 
+bool lc_index_empty_lowest_locked(struct lc_shard *shard) {
+    uint32_t lowest = lc_pages_lowest_locked(shard);
+    if (lowest == LC_NO_BLOCK || shard->ctl->sh_index_blocks < 2) {
+        return false;
+    }
+    for (;;) {
+        uint32_t number = lc_pages_owner_locked(shard, lowest);
+        if (number == LC_NO_BLOCK) {
+            break;
+        }
+        uint32_t pages = (uint32_t)(shard->groups[number].gr_dir >> 32);
+        if (!group_rebuild(shard, number, pages, lowest)) {
+            return false;
+        }
+    }
+    lc_run_free_locked(shard, lowest);
+    shard->ctl->sh_index_blocks--;
+    return true;
+}
+
 void lc_index_upkeep_locked(struct lc_shard *shard) {
     struct shm_shard *ctl = shard->ctl;
     uint32_t number = ctl->sh_shrink_hint - 1;
@@ -413,6 +448,7 @@ void lc_index_upkeep_locked(struct lc_shard *shard) {
     }
     uint32_t next = lc_index_wants_locked(shard);
     if (next != LC_NO_BLOCK &&
+        lc_pages_free_locked(shard) < lc_pages_per_block(shard) + group_reserve(shard) &&
         lc_word_state(shard->blocks[next].bl_word) == LC_BLOCK_FREE) {
         lc_pages_extend_locked(shard, false);
     }

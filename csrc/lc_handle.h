@@ -27,13 +27,17 @@ struct lc_shard {
     uint32_t page_numbers;   /* pages in the shard; page numbers are below it */
     uint32_t ghosts_per_group; /* ghosts that may make the index grow, for each group */
     bool checksums;
+    /* Under the lock: blocks [from, to) are being emptied for a run and not given out. */
+    uint32_t held_from;
+    uint32_t held_to;
     struct lc_segment *segment;
 };
 
-/* One pinned block: how many live views of this process lie in it. */
+/* One pinned block of this process. */
 struct lc_local_pin {
-    uint64_t word; /* LC_PIN_WORD */
-    uint32_t views;
+    uint64_t word;   /* LC_PIN_WORD */
+    uint32_t holds;  /* views and calls under way; 0: the place is free */
+    uint32_t views;  /* those of them that a forked child inherits */
     uint32_t blocks; /* what it adds to rw_pinned_blocks */
 };
 
@@ -64,7 +68,10 @@ struct lc_segment {
 
     pthread_mutex_t pin_mutex; /* guards pins and the claim of a row */
     struct lc_local_pin *pins; /* row_pins entries */
+    uint32_t pin_epoch;        /* tells tokens of pins that a fork has voided */
+    bool sweep_wanted;         /* pins were in the way; they may be of the dead */
     uint64_t sweep_after_ms;   /* monotonic; rate of sweeps */
+    uint64_t claim_after_ms;   /* monotonic; rate of attempts to get a row */
     uint64_t calls;            /* paces the look whether the name is still there */
     uint32_t references;       /* handles of this process; guarded by the registry */
     struct lc_segment *next;   /* registry */

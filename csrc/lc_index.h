@@ -105,6 +105,14 @@ bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const vo
 bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
                                  uint64_t offset, struct lc_place *out);
 
+/* Room for one more live slot in the key's group, made by growing it if need be. */
+enum lc_index_room {
+    LC_INDEX_READY,
+    LC_INDEX_REBUILT, /* ready, but places found before are void */
+    LC_INDEX_FULL,    /* a free block would help */
+};
+enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 hash);
+
 /* A slot for a new key: the ghost's, an empty one, an old ghost's. The group may be rebuilt
  * for it, so places found before are void. Falls back on dropping a record of the same
  * bucket when the index cannot grow. False only when there is no page at all. */
@@ -117,6 +125,9 @@ void lc_index_change_locked(struct lc_shard *shard, const struct lc_place *place
 
 /* One bounded step of upkeep: shrink a group, empty an index block. */
 void lc_index_upkeep_locked(struct lc_shard *shard);
+
+/* Move every group out of the lowest index block and free it. False: no room elsewhere. */
+bool lc_index_empty_lowest_locked(struct lc_shard *shard);
 
 /* The block at the index's end that the index would like to have next, LC_NO_BLOCK when
  * it needs none. Eviction empties it first. */

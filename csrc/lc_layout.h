@@ -71,6 +71,7 @@ struct shm_header {
     uint64_t hd_heap_at;
     uint64_t hd_ready;        /* [racy] LC_READY; the creator's last store */
     uint64_t hd_retired;      /* [racy] not 0: attach anew */
+    uint64_t hd_pin_copies;   /* [racy] forks that copied pins to another row; atomic add */
     uint64_t hd_left[8];      /* PROCESS counters of rows given up; atomic adds */
 };
 

@@ -101,6 +101,7 @@ struct scan_step {
     uint64_t from; /* tags, both ends included */
     uint64_t to;
     uint8_t *out; /* NULL: only measure */
+    uint64_t cap;
     uint64_t bytes;
     uint32_t count;
 };
@@ -122,6 +123,9 @@ static void scan_slot(const struct lc_shard *shard, uint32_t group, uint64_t *sl
         return;
     }
     if (step->out) {
+        if (step->bytes + 3 + record.key_length > step->cap) {
+            return; /* the header was damaged since it was measured */
+        }
         uint16_t length = (uint16_t)record.key_length;
         uint8_t *at = step->out + step->bytes;
         memcpy(at, &length, sizeof length);
@@ -151,6 +155,7 @@ static int64_t scan_group_locked(const struct lc_shard *shard, uint32_t group,
     }
     step.bytes = 0;
     step.out = out;
+    step.cap = cap;
     lc_index_visit_locked(shard, group, scan_slot, &step);
     *next = step.to + 1;
     *count = step.count;

@@ -125,6 +125,9 @@ int lc_os_chown(int fd, int64_t owner, int64_t group, uint32_t mode) {
 
 int lc_os_reserve(int fd, uint64_t size) {
     int failed;
+    if (ftruncate(fd, (off_t)size) != 0) { /* a dead creator may have left more */
+        return -errno;
+    }
     do {
         failed = posix_fallocate(fd, 0, (off_t)size);
     } while (failed == EINTR);

@@ -74,10 +74,15 @@ uint32_t lc_page_take_locked(struct lc_shard *shard, uint32_t group, uint32_t av
     return UINT32_MAX;
 }
 
-void lc_page_give_locked(struct lc_shard *shard, uint32_t page) {
+void lc_page_give_locked(struct lc_shard *shard, uint32_t group, uint32_t page) {
     uint32_t block = page >> shard->page_shift;
-    uint32_t *owners = pages_owner_table(shard, block);
-    owners[page & ((1u << shard->page_shift) - 1)] = 0;
+    uint32_t index = page & ((1u << shard->page_shift) - 1);
+    if (page >= shard->page_numbers || !pages_is_index(shard, block) ||
+        index < shard->owner_pages ||
+        pages_owner_table(shard, block)[index] != group + 1) {
+        return;
+    }
+    pages_owner_table(shard, block)[index] = 0;
     if (shard->blocks[block].bl_fill > 0) {
         shard->blocks[block].bl_fill--;
     }

@@ -13,7 +13,8 @@ static inline uint8_t *lc_page_at(const struct lc_shard *shard, uint32_t page) {
 /* A page for the group, not in block `avoid`; UINT32_MAX when there is none. Contents are
  * undefined. */
 uint32_t lc_page_take_locked(struct lc_shard *shard, uint32_t group, uint32_t avoid);
-void lc_page_give_locked(struct lc_shard *shard, uint32_t page);
+/* Ignored unless the page is the group's: page numbers come from the segment. */
+void lc_page_give_locked(struct lc_shard *shard, uint32_t group, uint32_t page);
 
 /* Pages that could be taken without another block. */
 uint32_t lc_pages_free_locked(const struct lc_shard *shard);

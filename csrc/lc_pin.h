@@ -13,12 +13,15 @@
 
 #include "lc_handle.h"
 
-/* Claim the block, before re-checking what was read of it. Ends with the fence. Index of
- * the local pin, or -1: no place free, or the quota is reached. blocks: length of the
- * block's run. */
-int lc_pin_take(struct lc_segment *segment, uint32_t shard, uint32_t block,
-                uint32_t blocks);
-void lc_pin_drop(struct lc_segment *segment, uint32_t index);
+/* Claim the block, before re-checking what was read of it. Ends with the fence. A token,
+ * or -1: no place free, the quota is reached, or, unless `wait`, another thread is busy
+ * with the pins. blocks: length of the block's run. */
+int64_t lc_pin_take(struct lc_segment *segment, uint32_t shard, uint32_t block,
+                    uint32_t blocks, bool wait);
+/* The claim outlives the call: a forked child inherits it. */
+void lc_pin_keep(struct lc_segment *segment, int64_t token);
+/* kept: lc_pin_keep was called. Tokens that a fork has voided are ignored. */
+void lc_pin_drop(struct lc_segment *segment, int64_t token, bool kept);
 
 /* Whether any process holds a pin in the run. Begins with the fence. */
 bool lc_pin_any_locked(struct lc_segment *segment, uint32_t shard, uint32_t head,

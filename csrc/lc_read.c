@@ -18,6 +18,7 @@
 #include "lc_append.h"
 #include "lc_block.h"
 #include "lc_counter.h"
+#include "lc_fork.h"
 #include "lc_hash.h"
 #include "lc_lock.h"
 #include "lc_pin.h"
@@ -302,10 +303,39 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length, int
     return LILCACHE_MISS;
 }
 
+/* Pin what was found and see whether it is still there; *token is -1 when there was no
+ * pin to be had. */
+static enum lc_verdict read_pin_racy(const struct lc_shard *shard, const struct lc_hit *hit,
+                                     int64_t *token) {
+    struct lc_segment *segment = shard->segment;
+    *token = lc_pin_take(segment, shard->number, hit->block,
+                         lc_run_span_racy(shard, hit->block), true);
+    if (*token < 0) {
+        return LC_HIT;
+    }
+    /* The pin's fence lies before these loads: either they show the slot gone, or the
+     * recycler sees the pin [Z1]. */
+    bool held = ((lc_load_acquire(hit->slot) ^ hit->word) & ~LC_SLOT_HITS) == 0 &&
+                read_pages_same(hit) && read_block_same(shard, hit);
+    enum lc_verdict verdict = held ? LC_HIT : LC_RETRY;
+    if (held && lc_record_expired(shard, &hit->record)) {
+        verdict = LC_ABSENT;
+    } else if (held && !lc_append_verify(shard, &hit->record)) {
+        read_add(segment, LC_ROW_corrupt_reads);
+        verdict = LC_ABSENT;
+    }
+    if (verdict != LC_HIT) {
+        lc_pin_drop(segment, *token, false);
+    }
+    return verdict;
+}
+
 int64_t lilcache_pin(struct lilcache *cache, const void *key, size_t key_length,
                      int key_type, struct lilcache_view *view) {
     struct lc_segment *segment = cache->segment;
     struct lc_key made;
+    struct lc_hit hit;
+    int64_t token = -1;
     int status = lc_segment_alive(segment);
     if (status == LILCACHE_OK) {
         status = lc_key_make(segment, key, key_length, key_type, &made);
@@ -314,47 +344,39 @@ int64_t lilcache_pin(struct lilcache *cache, const void *key, size_t key_length,
         return status;
     }
     struct lc_shard *shard = lc_shard_of(segment, made.hash);
-    for (int tries = 0; tries < READ_TRIES; tries++) {
-        struct lc_hit hit;
-        enum lc_verdict verdict = read_find_racy(shard, &made, &hit);
-        if (verdict == LC_ABSENT) {
-            read_add(segment, LC_ROW_misses);
-            return LILCACHE_MISS;
+    enum lc_verdict verdict = LC_RETRY;
+    for (int tries = 0; verdict == LC_RETRY && tries < READ_TRIES; tries++) {
+        verdict = read_find_racy(shard, &made, &hit);
+        if (verdict == LC_HIT) {
+            verdict = read_pin_racy(shard, &hit, &token);
         }
-        if (verdict == LC_RETRY) {
-            continue;
+        if (verdict == LC_HIT && token < 0 && tries == 0) {
+            lc_row_sweep_paced(segment); /* the dead may hold what we lack */
+            verdict = LC_RETRY;
         }
-        uint32_t span = (uint32_t)lc_div_up(hit.record.total, 1ULL << shard->block_shift);
-        int pin = lc_pin_take(segment, shard->number, hit.block, span);
-        if (pin < 0) {
-            read_add(segment, LC_ROW_view_copies);
-            return LILCACHE_NO_PIN;
-        }
-        /* The pin's fence lies before these loads: either they show the slot gone, or the
-         * recycler sees the pin [Z1]. */
-        bool held = ((lc_load_acquire(hit.slot) ^ hit.word) & ~LC_SLOT_HITS) == 0 &&
-                    read_pages_same(&hit) && read_block_same(shard, &hit);
-        if (held && lc_record_expired(shard, &hit.record)) {
-            lc_pin_drop(segment, (uint32_t)pin);
-            read_add(segment, LC_ROW_misses);
-            return LILCACHE_MISS;
-        }
-        if (held) {
-            read_note_hit(&hit);
-            read_add(segment, LC_ROW_hits);
-            view->data = shard->heap + hit.record.value_at;
-            view->length = hit.record.value_length;
-            view->value_type = lc_record_value_type(&hit.record);
-            view->stamp = hit.record.stamp;
-            view->pin = (uint64_t)pin;
-            return read_pack(&hit.record);
-        }
-        lc_pin_drop(segment, (uint32_t)pin);
     }
-    read_add(segment, LC_ROW_contended_misses);
-    return LILCACHE_NO_PIN;
+    if (verdict == LC_ABSENT) {
+        read_add(segment, LC_ROW_misses);
+        return LILCACHE_MISS;
+    }
+    if (verdict == LC_RETRY || token < 0) {
+        read_add(segment, token < 0 ? LC_ROW_view_copies : LC_ROW_contended_misses);
+        return LILCACHE_NO_PIN;
+    }
+    lc_pin_keep(segment, token);
+    read_note_hit(&hit);
+    read_add(segment, LC_ROW_hits);
+    view->data = shard->heap + hit.record.value_at;
+    view->length = hit.record.value_length;
+    view->value_type = lc_record_value_type(&hit.record);
+    view->stamp = hit.record.stamp;
+    view->pin = (uint64_t)token;
+    return read_pack(&hit.record);
 }
 
 void lilcache_unpin(struct lilcache *cache, uint64_t pin) {
-    lc_pin_drop(cache->segment, (uint32_t)pin);
+    if (LC_UNLIKELY(!lc_fork_noticed())) {
+        lc_fork_child_now();
+    }
+    lc_pin_drop(cache->segment, (int64_t)pin, true);
 }

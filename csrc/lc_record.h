@@ -101,6 +101,17 @@ static inline uint64_t *lc_record_checksum_word(const struct lc_shard *shard,
     return (uint64_t *)(shard->heap + record->offset + record->total - 8);
 }
 
+/* Blocks of the run that a block belongs to, as far as can be told without the lock. */
+static inline uint32_t lc_run_span_racy(const struct lc_shard *shard, uint32_t block) {
+    uint64_t word = lc_load_relaxed(&shard->blocks[block].bl_word);
+    if (lc_word_state(word) == LC_BLOCK_CONT && lc_word_length(word) <= block) {
+        word = lc_load_relaxed(&shard->blocks[block - lc_word_length(word)].bl_word);
+    }
+    return lc_word_state(word) == LC_BLOCK_CONT
+               ? 1
+               : (uint32_t)lc_clamp64(lc_word_length(word), 1, shard->block_count);
+}
+
 static inline uint32_t lc_block_of(const struct lc_shard *shard, uint64_t offset) {
     return (uint32_t)(offset >> shard->block_shift);
 }

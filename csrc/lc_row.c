@@ -11,6 +11,9 @@
 #include "lc_counter.h"
 #include "lilcache.h"
 
+/* Between two attempts at what takes a system call per row. */
+#define ROW_PACE_MS 100
+
 static uint64_t row_state(uint64_t previous, uint32_t state) {
     return ((previous >> 32) + (state == LC_ROW_USED)) << 32 | state;
 }
@@ -99,9 +102,20 @@ void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *
     }
 }
 
+void lc_row_sweep_paced(struct lc_segment *segment) {
+    uint64_t now = lc_os_monotonic_ms();
+    if (now >= segment->sweep_after_ms) {
+        segment->sweep_after_ms = now + ROW_PACE_MS;
+        segment->sweep_wanted = false;
+        lc_row_sweep(segment);
+    }
+}
+
 static void row_claim_mine(struct lc_segment *segment) {
+    uint64_t now = lc_os_monotonic_ms();
     pthread_mutex_lock(&segment->pin_mutex);
-    if (segment->row < 0) {
+    if (segment->row < 0 && now >= segment->claim_after_ms) {
+        segment->claim_after_ms = now + ROW_PACE_MS; /* if this fails, too */
         int lock_fd = segment->lock_fd;
         if (lock_fd < 0) {
             lock_fd = lc_os_reopen(segment->fd);

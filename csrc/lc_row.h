@@ -24,6 +24,9 @@ void lc_row_sweep(struct lc_segment *segment);
 /* Gets and sets of all processes so far, roughly. */
 void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *sets);
 
+/* The same, at most ten times a second; for calls that found pins in their way. */
+void lc_row_sweep_paced(struct lc_segment *segment);
+
 /* This process's row, claimed now if it has none (a forked child at its first call).
  * NULL: none to be had; the caller does without. */
 struct shm_row *lc_row_mine(struct lc_segment *segment);

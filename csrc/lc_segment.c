@@ -563,14 +563,14 @@ void lilcache_close(struct lilcache *cache) {
             *at = segment->next;
         }
     }
-    lc_fork_registry_unlock();
     free(cache);
     if (last) {
         if (segment->row >= 0) {
             lc_row_release(segment, (uint32_t)segment->row);
         }
-        segment_free(segment);
+        segment_free(segment); /* before a fork can inherit its descriptors */
     }
+    lc_fork_registry_unlock();
 }
 
 int lilcache_retire(struct lilcache *cache) {
@@ -582,15 +582,20 @@ int lilcache_retire(struct lilcache *cache) {
     if (segment->anonymous) {
         return LILCACHE_OK;
     }
-    int fd = lc_os_shm_open(segment->object_name);
-    bool same = fd >= 0 && lc_os_stat(fd, &named) == 0 &&
-                lc_os_stat(segment->fd, &ours) == 0 && named.id.inode == ours.id.inode &&
-                named.id.device == ours.id.device;
-    lc_os_close(fd);
-    if (same) {
+    /* Under the object's creation byte, as everybody who replaces it [L4]. */
+    int own = lc_os_reopen(segment->fd);
+    if (own < 0) {
+        return LILCACHE_OS;
+    }
+    int status = segment_lock_creation(own, NULL);
+    int fd = status == LILCACHE_OK ? lc_os_shm_open(segment->object_name) : -1;
+    if (fd >= 0 && lc_os_stat(fd, &named) == 0 && lc_os_stat(segment->fd, &ours) == 0 &&
+        named.id.inode == ours.id.inode && named.id.device == ours.id.device) {
         lc_os_shm_unlink(segment->object_name);
     }
-    return LILCACHE_OK;
+    lc_os_close(fd);
+    lc_os_close(own);
+    return status;
 }
 
 int lc_segment_alive(struct lc_segment *segment) {

@@ -118,6 +118,10 @@ static void victim_note_traffic(struct lc_shard *shard) {
     uint64_t gets;
     uint64_t sets;
     lc_row_traffic(shard->segment, &gets, &sets);
+    if (sets < ctl->sh_window_sets || gets < ctl->sh_window_gets) {
+        ctl->sh_window_gets = gets; /* a row was just being given up */
+        ctl->sh_window_sets = sets;
+    }
     if (sets - ctl->sh_window_sets >= VICTIM_WINDOW_SETS) {
         ctl->sh_bulk = (gets - ctl->sh_window_gets) * VICTIM_BULK_SHARE <
                        sets - ctl->sh_window_sets;
@@ -160,7 +164,9 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
     victim_note_traffic(shard);
     uint32_t head = victim_for_index(shard);
     if (head != LC_NO_BLOCK) {
-        victim_set(shard, head, LC_VICTIM_POLICY);
+        const struct shm_block *block = &shard->blocks[head];
+        bool mostly_dead = victim_live_bytes(block) * 2 < block->bl_fill;
+        victim_set(shard, head, mostly_dead ? LC_VICTIM_CLEAN : LC_VICTIM_POLICY);
         return true;
     }
     for (int passed = 0; passed <= VICTIM_PINNED_MAX; passed++) {
@@ -182,6 +188,7 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
             victim_set(shard, head, mode);
             return true;
         }
+        shard->segment->sweep_wanted = true; /* the pin may be a dead process's */
         shard->blocks[head].bl_sequence = ++ctl->sh_sequence;
         if (mode == LC_VICTIM_CLEAN) { /* it would be chosen again at once */
             head = victim_by_policy(shard, &survey);

@@ -25,8 +25,9 @@
 
 /* From here on the copy is long enough to let others in meanwhile. */
 #define WRITE_LARGE LC_VALUE_ALIGN_FROM
-#define WRITE_SWEEP_MS 100
-#define WRITE_ROOM_TRIES 3
+#define WRITE_ROOM_TRIES 4
+/* Slices that the second half of a large write waits for the lock. */
+#define WRITE_COMMIT_SLICES 10
 
 struct write_spot {
     struct lc_found found;
@@ -55,14 +56,12 @@ static int write_enter(struct lc_shard *shard) {
 /* Leave, and see to pins of the dead if they are in the way. */
 static void write_leave(struct lc_shard *shard, int status) {
     struct lc_segment *segment = shard->segment;
-    bool parked = shard->ctl->sh_parked_blocks > 0;
+    bool wanted = shard->ctl->sh_parked_blocks > 0 || segment->sweep_wanted;
     lc_shard_leave(shard);
-    if (LC_UNLIKELY(parked)) {
-        uint64_t now = lc_os_monotonic_ms();
-        if (status == LILCACHE_NO_SPACE || now >= segment->sweep_after_ms) {
-            segment->sweep_after_ms = now + WRITE_SWEEP_MS;
-            lc_row_sweep(segment);
-        }
+    if (LC_UNLIKELY(status == LILCACHE_NO_SPACE)) {
+        lc_row_sweep(segment);
+    } else if (LC_UNLIKELY(wanted)) {
+        lc_row_sweep_paced(segment);
     }
 }
 
@@ -110,6 +109,16 @@ static int write_room_locked(struct lc_shard *shard, const struct lc_key *key,
     lc_evict_slice_locked(shard, bytes);
     for (int tries = 0; tries < WRITE_ROOM_TRIES; tries++) {
         write_look_locked(shard, key, spot);
+        if (!spot->linked) {
+            enum lc_index_room room = lc_index_prepare_locked(shard, key->hash);
+            if (room == LC_INDEX_FULL && tries + 1 < WRITE_ROOM_TRIES &&
+                lc_evict_force_locked(shard, 1) == LILCACHE_OK) {
+                continue;
+            }
+            if (room == LC_INDEX_REBUILT) {
+                write_look_locked(shard, key, spot);
+            }
+        }
         enum lc_queue queue = write_queue_locked(shard, spot);
         spot->at = lc_run_room_locked(shard, queue, bytes);
         if (spot->at == UINT64_MAX) {
@@ -135,6 +144,7 @@ static int write_publish_locked(struct lc_shard *shard, const struct lc_key *key
                                 struct write_spot *spot, const struct lc_record *record) {
     uint64_t tag = lc_tag_of(key->hash);
     uint64_t unit = record->offset >> LC_UNIT_SHIFT;
+    lc_append_done_locked(shard, record);
     if (spot->linked) {
         uint64_t hits = spot->visible ? lc_slot_hits(spot->found.place.word) : 0;
         lc_index_change_locked(shard, &spot->found.place, lc_slot_live(tag, unit, hits),
@@ -208,7 +218,8 @@ static int write_store_locked(struct lc_shard *shard, const struct lc_key *key,
 /* First half of a large write: the place is ours as long as the pin holds. */
 static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
                          struct lc_source *source, const struct lc_condition *condition,
-                         struct lc_record *record, uint64_t *generation, int *pin) {
+                         struct lc_record *record, uint64_t *generation,
+                         int64_t *pin) {
     struct write_spot spot;
     int status = write_enter(shard);
     if (status != LILCACHE_OK) {
@@ -225,7 +236,7 @@ static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
         lc_append_head_locked(shard, source, spot.at, record);
         *generation = shard->blocks[block].bl_generation;
         *pin = lc_pin_take(shard->segment, shard->number, block,
-                           (uint32_t)lc_div_up(bytes, 1ULL << shard->block_shift));
+                           lc_run_span_racy(shard, block), false);
         LC_CRASH(large_reserved);
         if (*pin < 0) { /* no pin to be had: copy where nobody can take the place away */
             struct write_spot fresh;
@@ -242,7 +253,10 @@ static int write_commit_large(struct lc_shard *shard, const struct lc_key *key,
                               const struct lc_condition *condition,
                               const struct lc_record *record, uint64_t generation) {
     struct write_spot spot;
-    int status = write_enter(shard);
+    int status = LILCACHE_BUSY;
+    for (int i = 0; status == LILCACHE_BUSY && i < WRITE_COMMIT_SLICES; i++) {
+        status = write_enter(shard); /* all the copying would have been for nothing */
+    }
     if (status != LILCACHE_OK) {
         return status;
     }
@@ -269,7 +283,7 @@ static int write_large(struct lc_shard *shard, const struct lc_key *key,
                        struct lc_source *source, const struct lc_condition *condition) {
     struct lc_record record;
     uint64_t generation;
-    int pin = -1;
+    int64_t pin = -1;
     int status = write_reserve(shard, key, source, condition, &record, &generation, &pin);
     if (status != LILCACHE_OK || pin < 0) {
         return status;
@@ -277,7 +291,7 @@ static int write_large(struct lc_shard *shard, const struct lc_key *key,
     lc_append_value(shard, source, &record);
     LC_CRASH(large_copied);
     status = write_commit_large(shard, key, condition, &record, generation);
-    lc_pin_drop(shard->segment, (uint32_t)pin);
+    lc_pin_drop(shard->segment, pin, false);
     return status;
 }
 
@@ -410,9 +424,7 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
         if (spot.visible) {
             memcpy(out, shard->heap + record->value_at, record->value_length);
             result = LILCACHE_PACK(lc_record_value_type(record), record->value_length);
-            if (record->flags & LC_RECORD_CHECKSUM &&
-                lc_load_relaxed(lc_record_checksum_word(shard, record)) !=
-                    lc_append_checksum(shard, record, out)) {
+            if (!lc_append_verify(shard, record)) {
                 result = LILCACHE_MISS;
             }
         }
@@ -480,6 +492,10 @@ static int write_touch_locked(struct lc_shard *shard, const struct lc_key *key,
     }
     if (!(record->flags & LC_RECORD_EXPIRES) && expires == UINT64_MAX) {
         return LILCACHE_OK;
+    }
+    if (!lc_append_verify(shard, record)) {
+        lc_index_change_locked(shard, &spot.found.place, 0, record->total, 0);
+        return LILCACHE_MISS;
     }
     struct lc_source source = write_source_of(key, record);
     source.expires = expires;

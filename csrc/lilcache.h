@@ -4,8 +4,9 @@
  *   - It may be called by any thread of any attached process; nothing is locked on return.
  *   - Reads (get, gets, ttl, get_many, pin) take no lock and never wait.
  *   - Writes take one shard lock and wait for it at most LILCACHE_SLICE_MS, then return
- *     LILCACHE_BUSY with nothing changed; the caller repeats until its own time is up.
- *     So signal handlers of the caller run between two slices.
+ *     LILCACHE_BUSY with nothing stored; the caller repeats until its own time is up.
+ *     So signal handlers of the caller run between two slices. Values of 64 KiB and more
+ *     take the lock twice and wait up to 10 slices the second time.
  *   - After fork() the handle works in the child, which gets a process row of its own.
  *   - Keys are (bytes, length, key type); keys of different types never match.
  *   - Results below zero are codes of status.def. */

@@ -1,10 +1,12 @@
 """lilcache: one cache in shared memory for all processes of a program.
 
-import lilcache
+In every process:
 
-lilcache.init(size_mb=64)
-lilcache.set("greeting", "hello", ttl=30)
-lilcache.get("greeting")
+    import lilcache
+
+    lilcache.init(size_mb=64)
+    lilcache.set("greeting", "hello", ttl=30)
+    lilcache.get("greeting")
 """
 
 from ._api import (
@@ -108,6 +110,7 @@ __all__ = [
     "TooManyProcessesError",
     "UnsupportedPlatformError",
     "ValueSizeError",
+    "View",
     "__version__",
     "add",
     "cas",

@@ -2,9 +2,10 @@
 
 `Handle.pointer` is a cdata whose finaliser closes the attachment. Whoever uses it,
 a call under way or a live view, holds a reference, so the mapping stays while it is
-looked at; close() only takes the handle's own reference away. A call takes its
+looked at; close() only takes the handle's own references away. A call takes its
 reference when it pushes the argument, which makes that safe against a close() in
-another thread.
+another thread. An anchor keeps the pointer open for the finalisers of a reference
+cycle that the handle is part of.
 
 The core looks after fork by itself: the same pointer works in the child.
 """
@@ -67,7 +68,7 @@ class Handle:
         max_value_bytes: The largest payload it accepts.
     """
 
-    __slots__ = ("max_value_bytes", "options", "pointer", "size_bytes")
+    __slots__ = ("_anchor", "max_value_bytes", "options", "pointer", "size_bytes")
 
     def __init__(self, options: Options) -> None:
         if not _ffi.SUPPORTED:
@@ -77,6 +78,7 @@ class Handle:
             )
         self.options = options
         self.pointer: Any = None
+        self._anchor: Any = None
         self._attach(
             options.size_bytes or default_size_bytes(options.anonymous),
             options.max_value_bytes,
@@ -112,7 +114,7 @@ class Handle:
             if self.live() is not stale:
                 return
             if self.options.anonymous:
-                self.pointer = None
+                self._let_go()
                 raise ClosedError(
                     f"the anonymous cache {self.options.name!r} was destroyed"
                 )
@@ -122,7 +124,7 @@ class Handle:
     def close(self) -> None:
         """Make every later call raise ClosedError. Idempotent."""
         with _lock:
-            self.pointer = None
+            self._let_go()
 
     def retire(self) -> None:
         """Mark the segment retired, remove its name, and close.
@@ -171,8 +173,13 @@ class Handle:
         pointer = ffi.gc(opened[0], lib.lilcache_close)
         self.size_bytes = int(lib.lilcache_size(pointer))
         self.max_value_bytes = int(lib.lilcache_max_value(pointer))
+        self._anchor = _anchor(pointer)
         self.pointer = pointer
         self._report(bool(lib.lilcache_created(pointer)))
+
+    def _let_go(self) -> None:
+        self.pointer = None
+        self._anchor = None
 
     def _report(self, created: bool) -> None:
         options = self.options
@@ -196,6 +203,19 @@ class Handle:
                     SegmentSizeWarning,
                     stacklevel=6,  # the caller of Cache()
                 )
+
+
+def _anchor(pointer: Any) -> Any:
+    """Return an object that keeps pointer, out of the garbage collector's sight.
+
+    The finaliser of ffi.gc runs as soon as the collector finds the pointer in a cycle,
+    before other finalisers of that cycle, which may still use the cache. What is held
+    from outside the collector's sight is in use for it, until it is really freed. Of
+    all cdata only a pointer to a struct from new() holds an object in such a way; which
+    struct does not matter, and its memory is never touched.
+    """
+    hold = ffi.new_allocator(alloc=lambda size: pointer, should_clear_after_alloc=False)
+    return hold("struct lilcache_view *")
 
 
 def _flags(options: Options, recreate: bool) -> int:

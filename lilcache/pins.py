@@ -43,6 +43,7 @@ class View(Exporter):
     __slots__ = ("_entered", "copied")
 
     copied: bool
+    _entered: memoryview | None
 
     def __new__(cls, address: int, length: int, owner: Callable[[], Any]) -> View:
         view = super().__new__(cls, address, length, owner)
@@ -77,7 +78,7 @@ class View(Exporter):
 
     # isinstance(view, memoryview) holds: whoever asks wants to know whether it can be
     # sliced and compared like one.
-    @property
+    @property  # type: ignore[misc]  # of type, which has a setter
     def __class__(self) -> Any:
         return memoryview
 

@@ -15,7 +15,7 @@ FUNCTIONS = """
     add cas check clear close decr delete delete_many destroy get get_many gets incr
     init is_copy pop replace scan set set_many stats touch ttl view
 """.split()
-CLASSES = "Cache Key Serializer Stats TTL".split()
+CLASSES = "Cache Key Serializer Stats TTL View".split()
 ERRORS = """
     AlreadyInitializedError ArgumentError CallerError CapacityError ClosedError
     CorruptError CounterOverflowError ForeignSegmentError KeyEncodingError KeySizeError
