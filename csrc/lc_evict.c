@@ -327,8 +327,8 @@ static bool evict_straighten(struct lc_shard *shard) {
     if (state == LC_BLOCK_OPEN || state == LC_BLOCK_SEALED) {
         evict_all_of(shard, head, LC_VICTIM_DROP);
     }
-    lc_pages_extend_locked(shard, false);
-    return lc_index_empty_lowest_locked(shard);
+    bool extended = lc_pages_extend_locked(shard, false);
+    return lc_index_empty_lowest_locked(shard) || extended;
 }
 
 /* Empty every run of a window of `count` blocks. Survivors, and everything that lives if

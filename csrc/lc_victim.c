@@ -12,6 +12,7 @@
  * Invariants: E2 Z2. */
 #include "lc_victim.h"
 
+#include "lc_atomic.h"
 #include "lc_block.h"
 #include "lc_evict.h"
 #include "lc_index.h"
@@ -38,8 +39,12 @@ static uint64_t victim_live_bytes(const struct shm_block *block) {
 }
 
 static bool victim_is_pinned(const struct lc_shard *shard, uint32_t head) {
-    return lc_pin_any_locked(shard->segment, shard->number, head,
-                             lc_block_length_locked(shard, head));
+    bool pinned = lc_pin_any_locked(shard->segment, shard->number, head,
+                                    lc_block_length_locked(shard, head));
+    if (pinned) { /* perhaps by a dead process: write_leave looks [Z3] */
+        lc_store_relaxed32(&shard->segment->pins_met, 1);
+    }
+    return pinned;
 }
 
 static void victim_survey(const struct lc_shard *shard, struct victim_survey *out) {
@@ -67,7 +72,8 @@ static void victim_survey(const struct lc_shard *shard, struct victim_survey *ou
             continue;
         }
         uint64_t dead = block->bl_fill - lc_min64(live, block->bl_fill);
-        if (dead * 2 > block->bl_fill && dead > out->most_dead_bytes) {
+        if (dead * 2 > block->bl_fill && dead > out->most_dead_bytes &&
+            !victim_is_pinned(shard, b)) {
             out->most_dead = b;
             out->most_dead_bytes = dead;
         }
@@ -190,13 +196,6 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
         }
         shard->segment->sweep_wanted = true; /* the pin may be a dead process's */
         shard->blocks[head].bl_sequence = ++ctl->sh_sequence;
-        if (mode == LC_VICTIM_CLEAN) { /* it would be chosen again at once */
-            head = victim_by_policy(shard, &survey);
-            if (head != LC_NO_BLOCK && !victim_is_pinned(shard, head)) {
-                victim_set(shard, head, LC_VICTIM_POLICY);
-                return true;
-            }
-        }
     }
     head = forced ? victim_open_run(shard) : LC_NO_BLOCK;
     if (head == LC_NO_BLOCK) {
