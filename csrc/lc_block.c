@@ -192,16 +192,6 @@ uint64_t lc_run_room_open_locked(struct lc_shard *shard, enum lc_queue queue,
     return UINT64_MAX;
 }
 
-/* An open run is never a victim, so none may stay open while a quarter of the shard's
- * blocks pass it by. */
-static void run_seal_if_old(struct lc_shard *shard, uint32_t head) {
-    if (head < shard->block_count && shard->ctl->sh_sequence -
-                                             shard->blocks[head].bl_sequence >
-                                         shard->block_count / 4) {
-        lc_run_seal_locked(shard, head);
-    }
-}
-
 uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue, uint64_t bytes) {
     uint32_t *open = shard->ctl->sh_open[queue];
     uint64_t at = lc_run_room_open_locked(shard, queue, bytes);
@@ -215,8 +205,11 @@ uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue, uint64_
     if (head == LC_NO_BLOCK) {
         return UINT64_MAX;
     }
-    for (int place = 0; place < LC_OPEN_RUNS; place++) {
-        run_seal_if_old(shard, open[place]);
+    /* An open run is never a victim, so small's second one must not stay for ever. */
+    if (queue == LC_SMALL && open[1] < shard->block_count &&
+        shard->ctl->sh_sequence - shard->blocks[open[1]].bl_sequence >
+            shard->block_count / 4) {
+        lc_run_seal_locked(shard, open[1]);
     }
     /* Keep the one with more room beside the new run, in the last place. */
     if (open[0] < shard->block_count) {
