@@ -205,12 +205,6 @@ uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue, uint64_
     if (head == LC_NO_BLOCK) {
         return UINT64_MAX;
     }
-    /* An open run is never a victim, so small's second one must not stay for ever. */
-    if (queue == LC_SMALL && open[1] < shard->block_count &&
-        shard->ctl->sh_sequence - shard->blocks[open[1]].bl_sequence >
-            shard->block_count / 4) {
-        lc_run_seal_locked(shard, open[1]);
-    }
     /* Keep the one with more room beside the new run, in the last place. */
     if (open[0] < shard->block_count) {
         if (open[1] >= shard->block_count ||
