@@ -3,7 +3,7 @@ import sysconfig
 
 from setuptools import Extension, setup
 
-# Elsewhere the package imports without the extensions, and init says why it cannot work.
+# Elsewhere the package imports without the extensions, and init says what it lacks.
 linux = sys.platform == "linux"
 # One wheel for all versions, but for interpreters that have no limited API; buffers
 # entered it with 3.11.

@@ -71,7 +71,6 @@ struct lc_segment {
     uint32_t pin_epoch;        /* tells tokens of pins that a fork has voided */
     bool sweep_wanted;         /* pins were in the way; they may be of the dead */
     uint64_t sweep_after_ms;   /* monotonic; rate of sweeps */
-    uint32_t pins_met;         /* pins were in the way: see whether their owners live */
     uint64_t claim_after_ms;   /* monotonic; rate of attempts to get a row */
     uint64_t calls;            /* paces the look whether the name is still there */
     uint32_t references;       /* handles of this process; guarded by the registry */

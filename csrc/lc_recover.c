@@ -125,8 +125,6 @@ void lc_recover_locked(struct lc_shard *shard) {
     if (phase == LC_PHASE_NONE) {
         lc_index_repair_locked(shard);
         lc_block_repair_locked(shard);
-        /* It may have been freed already, and be another run by the time it is sealed. */
-        shard->ctl->sh_victim = LC_NO_BLOCK;
         LC_CRASH(recover_blocks_done);
         if (lc_check_quick_locked(shard)) {
             lc_count_locked(shard, LC_SHARD_repaired, 1);

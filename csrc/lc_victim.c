@@ -12,7 +12,6 @@
  * Invariants: E2 Z2. */
 #include "lc_victim.h"
 
-#include "lc_atomic.h"
 #include "lc_block.h"
 #include "lc_evict.h"
 #include "lc_index.h"
@@ -41,8 +40,8 @@ static uint64_t victim_live_bytes(const struct shm_block *block) {
 static bool victim_is_pinned(const struct lc_shard *shard, uint32_t head) {
     bool pinned = lc_pin_any_locked(shard->segment, shard->number, head,
                                     lc_block_length_locked(shard, head));
-    if (pinned) { /* perhaps by a dead process: write_leave looks [Z3] */
-        lc_store_relaxed32(&shard->segment->pins_met, 1);
+    if (pinned) { /* perhaps by a dead process [Z3] */
+        shard->segment->sweep_wanted = true;
     }
     return pinned;
 }
@@ -194,7 +193,6 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
             victim_set(shard, head, mode);
             return true;
         }
-        shard->segment->sweep_wanted = true; /* the pin may be a dead process's */
         shard->blocks[head].bl_sequence = ++ctl->sh_sequence;
     }
     head = forced ? victim_open_run(shard) : LC_NO_BLOCK;

@@ -19,6 +19,10 @@
 #define PROVOKE_PAUSE_READ 96
 #define PROVOKE_SLEEP 24
 #define PROVOKE_SLEEP_MAX_NS 60000
+/* One pause in so many, and one copy in so many, outlasts the block that is read. */
+#define PROVOKE_LONG 192
+#define PROVOKE_LONG_COPY 192
+#define PROVOKE_LONG_MAX_NS 30000000
 
 void (*lc_crash_hook)(enum lc_crash_point point);
 
@@ -33,16 +37,17 @@ static uint32_t provoke_below(uint64_t limit) {
     return (uint32_t)((value_mix(provoke_random) >> 32) * limit >> 32);
 }
 
-static void provoke_pause(uint32_t one_in) {
-    if (provoke_random == 0 || provoke_below(one_in) != 0) {
-        return;
-    }
-    if (provoke_below(PROVOKE_SLEEP) != 0) {
-        sched_yield();
-        return;
-    }
-    struct timespec nap = {0, (long)provoke_below(PROVOKE_SLEEP_MAX_NS)};
+static void provoke_sleep(uint32_t max_ns) {
+    struct timespec nap = {0, (long)provoke_below(max_ns)};
     nanosleep(&nap, NULL);
+}
+
+static void provoke_pause(void) {
+    if (provoke_below(PROVOKE_SLEEP) == 0) {
+        provoke_sleep(PROVOKE_SLEEP_MAX_NS);
+    } else {
+        sched_yield();
+    }
 }
 
 static void provoke_point(enum lc_crash_point point) {
@@ -59,10 +64,28 @@ static void provoke_point(enum lc_crash_point point) {
             kill(getpid(), SIGSTOP);
         }
     }
-    provoke_pause(PROVOKE_PAUSE_WRITE);
+    if (provoke_random != 0 && provoke_below(PROVOKE_PAUSE_WRITE) == 0) {
+        provoke_pause();
+    }
 }
 
-void provoke_read_step(void) { provoke_pause(PROVOKE_PAUSE_READ); }
+void provoke_read_step(void) {
+    if (provoke_random == 0 || provoke_below(PROVOKE_PAUSE_READ) != 0) {
+        return;
+    }
+    if (provoke_below(PROVOKE_LONG) == 0) {
+        provoke_sleep(PROVOKE_LONG_MAX_NS);
+    } else {
+        provoke_pause();
+    }
+}
+
+void provoke_read_copy(void) {
+    if (provoke_random != 0 && provoke_below(PROVOKE_LONG_COPY) == 0) {
+        provoke_sleep(PROVOKE_LONG_MAX_NS);
+    }
+}
+
 void provoke_read_probe(void) { provoke_probes++; }
 
 bool provoke_built(void) { return true; }

@@ -20,6 +20,7 @@ uint64_t provoke_attempts(void);
 
 /* For racy_read.c. */
 void provoke_read_step(void);
+void provoke_read_copy(void);
 void provoke_read_probe(void);
 
 #endif

@@ -20,7 +20,7 @@ static inline void racy_fence_acquire(void) {
 /* In two halves: who is torn apart in the middle sees two values. */
 static inline void racy_copy(uint8_t *to, const uint8_t *from, size_t count) {
     lc_copy_racy(to, from, count / 2);
-    provoke_read_step();
+    provoke_read_copy();
     lc_copy_racy(to + count / 2, from + count / 2, count - count / 2);
 }
 
@@ -29,4 +29,4 @@ static inline void racy_copy(uint8_t *to, const uint8_t *from, size_t count) {
 #define lc_fence_acquire() racy_fence_acquire()
 #define lc_copy_racy(to, from, count) racy_copy(to, from, count)
 
-#include "../../csrc/lc_read.c"
+#include "lc_read.c"

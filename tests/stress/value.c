@@ -14,7 +14,7 @@
 #include "stress.h"
 
 #define VALUE_HEADED 40u
-#define VALUE_LARGE_SHARE 256
+#define VALUE_LARGE_SHARE 1024
 #define VALUE_STRICT_MAX 40000
 
 struct value_head {
@@ -182,7 +182,7 @@ static uint32_t value_pick_churn(struct actor *actor, uint32_t block, bool small
 uint32_t value_pick_length(struct actor *actor, uint32_t key) {
     bool small = __atomic_load_n(&actor->board->wave, __ATOMIC_RELAXED) != WAVE_FEW;
     if (actor->phase->strict) { /* few may be large, so that all have room */
-        return 1 + actor_below(actor, key % VALUE_LARGE_SHARE ? 200 : VALUE_STRICT_MAX);
+        return 1 + actor_below(actor, key % VALUE_LARGE_SHARE ? 120 : VALUE_STRICT_MAX);
     }
     uint32_t length = value_pick_churn(actor, actor->block_bytes, small);
     return length < STRESS_VALUE_BYTES ? length : STRESS_VALUE_BYTES;

@@ -27,12 +27,6 @@ void sum_prepare(struct lilcache *cache, struct board *board) {
     }
 }
 
-/* Eight bytes of that type? */
-static bool whole_is(int64_t result, uint32_t type) {
-    return result >= 0 && LILCACHE_LENGTH(result) == 8 &&
-           LILCACHE_VALUE_TYPE(result) == type;
-}
-
 static void sum_incr(struct actor *actor) {
     struct stress_key name;
     uint32_t number = actor_below(actor, STRESS_COUNTERS);

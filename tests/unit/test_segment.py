@@ -106,6 +106,64 @@ def test_a_dropped_cache_lets_go_of_its_segment(make_cache: Any) -> None:
         gc.enable()
 
 
+def test_finalisers_of_a_cycle_may_use_what_is_in_it() -> None:
+    """Which of them the collector calls first is arbitrary: any order must do.
+
+    Each has a segment of its own, so that one closed too early is not mapped any more.
+    """
+    out = run_python(
+        """
+        import gc
+        import lilcache
+
+        wrong = []
+        kept = []
+
+        class Session:
+            def __init__(self, number):
+                self.number = number
+                self.value = b"value %d" % number
+                parts = [lilcache.Cache(anonymous=True, size_mb=1)]
+                parts[0].set("key", self.value)
+                if number % 3:
+                    parts.append(memoryview(parts[0].view("key")))
+                if number % 4 == 0:
+                    parts[0].close()
+                if number % 5:
+                    parts.reverse()
+                self.parts = parts
+                self.cycle = self
+
+            def look(self):
+                for part in self.parts:
+                    if isinstance(part, lilcache.Cache):
+                        if not part.closed and part.get("key") != self.value:
+                            wrong.append(self.number)
+                    elif part != self.value:
+                        wrong.append(self.number)
+
+            def __del__(self):
+                self.look()
+                if self.number % 7 == 0:
+                    kept.append(self)
+
+        for number in range(70):
+            Session(number)
+            if number % 6 == 0:
+                gc.collect()
+        gc.collect()
+        assert len(kept) == 10
+        for session in kept:
+            session.look()
+        del session
+        kept.clear()
+        gc.collect()
+        print(wrong)
+        """
+    )
+    assert out == "[]\n"
+
+
 @pytest.mark.parametrize(
     "ending", ["", "cache.close()", "cache.destroy()", "del cache"]
 )
