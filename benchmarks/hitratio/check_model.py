@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import libcachesim
 from tabulate import tabulate
 
-from .model import GHOST_RATIO, SMALL_RATIO, S3FIFO, capacity_of, count_hits
+from .model import GHOST_RATIO, S3FIFO, SMALL_RATIO, capacity_of, count_hits
 from .traces import Cell, add_cell_arguments, chosen_cells
 
 TOLERANCE = 0.2

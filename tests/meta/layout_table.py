@@ -38,8 +38,8 @@ def measured() -> dict[str, list[tuple[str, str, int, int]]]:
     lines = []
     for struct, fields in structs().items():
         for name, kind in fields:
-            flexible = kind.endswith("[]")
-            size = "(size_t)0" if flexible else f"sizeof(((struct {struct} *)0)->{name})"
+            field = f"((struct {struct} *)0)->{name}"
+            size = "(size_t)0" if kind.endswith("[]") else f"sizeof({field})"
             lines.append(
                 f'printf("{struct} {name} %zu %zu\\n", '
                 f"offsetof(struct {struct}, {name}), {size});"
