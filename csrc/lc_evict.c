@@ -33,7 +33,6 @@ struct evict_slice {
     uint64_t limit_bytes;
     uint32_t relocated;
     uint32_t walked;
-    uint32_t urgency; /* hits a survivor needs beyond the usual */
     bool may_open;    /* relocation may open a run from free blocks */
 };
 
@@ -143,9 +142,9 @@ static bool evict_record(struct lc_shard *shard, uint32_t head,
         uint64_t left = 0; /* of its credit */
         bool stays = false;
         if (queue == LC_SMALL) {
-            stays = hits >= lc_min64(threshold + slice->urgency, 3);
+            stays = hits >= threshold;
         } else {
-            stays = hits > slice->urgency;
+            stays = hits > 0;
             left = threshold > 2 ? 0 : hits - 1;
         }
         if (stays && record->total * 2 > run_bytes) {
@@ -272,7 +271,6 @@ void lc_evict_slice_locked(struct lc_shard *shard, uint64_t bytes) {
     }
     struct evict_slice slice = {
         .limit_bytes = bytes * LC_SLICE_FACTOR,
-        .urgency = ctl->sh_free_blocks == 0,
         .may_open = true,
     };
     for (int runs = 0; runs < 4 && ctl->sh_free_blocks < wanted; runs++) {

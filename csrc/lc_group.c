@@ -24,6 +24,7 @@
 #define GROUP_FULL(slots) ((slots) / 8 * 7)
 #define GROUP_LOOSE(slots) ((slots) / 8 * 5)
 #define GROUP_GOOD(slots) ((slots) / 16 * 13)
+#define GROUP_GROW_TRIES 4
 
 static uint32_t group_slots(uint32_t pages) {
     return lc_group_buckets(pages) * LC_BUCKET_SLOTS;
@@ -262,10 +263,18 @@ static bool group_grow(struct lc_shard *shard, uint32_t number, bool must) {
     uint32_t demand = live + 1 +
                       (uint32_t)lc_min64(group_young_ghosts(shard, &group),
                                          shard->ghosts_per_group);
-    if (!must && demand <= GROUP_GOOD(group_slots(group.pages))) {
-        return group_rebuild(shard, number, group.pages, LC_NO_BLOCK);
+    uint32_t pages = group.pages;
+    if (must || demand > GROUP_GOOD(group_slots(pages))) {
+        pages += step;
     }
-    return group_rebuild(shard, number, group.pages + step, LC_NO_BLOCK);
+    /* A row of full buckets longer than a probe stops the rebuild, too. It is rare, and
+     * falls apart when the buckets are others. */
+    for (int tries = 0; tries < GROUP_GROW_TRIES; tries++, pages += step) {
+        if (group_rebuild(shard, number, pages, LC_NO_BLOCK)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Where on the probe path a new slot could go: an empty slot or an old ghost's, nearest

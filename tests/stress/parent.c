@@ -41,7 +41,6 @@ static void parent_fork(struct parent *parent, uint32_t worker) {
     uint32_t life = slot->life + 1;
     *slot = (struct worker_slot){.life = life, .progress_ms = lc_os_monotonic_ms()};
     lc_store_release(&parent->board->died_at[worker], 0);
-    lc_store_release(&parent->board->stopped_at[worker], 0);
     lc_add_relaxed(&parent->board->lives, 1);
     slot->pid = fork();
     if (slot->pid == 0) {
@@ -127,16 +126,15 @@ static void parent_resume(struct parent *parent, uint32_t worker, bool all) {
         parent->stops_outread++;
     } else if (!all && !alone) {
         if (now - slot->stopped_ms > PARENT_STALL_MS) {
-            board_violation(parent->board, "nobody reads while worker %u is stopped",
-                            worker);
+            uint64_t point = lc_load_acquire(&parent->board->stopped_at[worker]);
+            board_violation(parent->board,
+                            "nobody reads while worker %u is stopped, last at point %llu",
+                            worker, (unsigned long long)point);
         }
         return;
     }
-    uint64_t here = lc_load_acquire(&parent->board->stopped_at[worker]);
-    lc_store_release(&parent->board->stopped_at[worker], 0);
     slot->stopped = false;
     slot->progress_ms = now;
-    (void)here;
     kill(slot->pid, SIGCONT);
 }
 

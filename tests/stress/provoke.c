@@ -23,6 +23,9 @@
 #define PROVOKE_LONG 192
 #define PROVOKE_LONG_COPY 192
 #define PROVOKE_LONG_MAX_NS 30000000
+/* One time in so many at which a point is reached, in the beginning. */
+#define PROVOKE_DIE 60
+#define PROVOKE_STOP 4000
 
 void (*lc_crash_hook)(enum lc_crash_point point);
 
@@ -54,12 +57,12 @@ static void provoke_point(enum lc_crash_point point) {
     struct board *board = provoke_board;
     if (provoke_die && provoke_random != 0) {
         uint64_t reached = __atomic_fetch_add(&board->reached[point], 1, __ATOMIC_RELAXED);
-        if (provoke_below(200 + reached / 4) == 0) {
+        if (provoke_below(PROVOKE_DIE + reached / 4) == 0) {
             lc_store_release(&board->died_at[provoke_worker], point + 1);
             lc_add_relaxed(&board->deaths[point], 1);
             kill(getpid(), SIGKILL);
         }
-        if (provoke_below(4000 + reached * 4) == 0) {
+        if (provoke_below(PROVOKE_STOP + reached * 4) == 0) {
             lc_store_release(&board->stopped_at[provoke_worker], point + 1);
             kill(getpid(), SIGSTOP);
         }

@@ -40,7 +40,7 @@
 #define STRESS_TOKEN_LOG 4096u
 #define STRESS_KEY_BYTES 512
 #define STRESS_VALUE_BYTES (384u << 10)
-#define STRESS_PINS 6u
+#define STRESS_PINS 12u
 
 enum stress_count {
 #define X(name) COUNT_##name,
@@ -79,10 +79,11 @@ struct board_actor {
 struct board {
     uint64_t stop;
     uint64_t wave;
+    uint64_t clear_ms; /* when the next clear is due */
     uint64_t clears_begun;
     uint64_t clears_acked;
     uint64_t lost;  /* acknowledged values found missing in a strict phase */
-    uint64_t lives; /* of all workers */
+    uint64_t lives; /* of all workers together */
     uint64_t violations;
     uint64_t reporting; /* who sets it writes the message */
     char message[512];

@@ -110,7 +110,6 @@ static void worker_step(struct actor *actor) {
 
 static void *worker_actor(void *argument) {
     struct actor *actor = argument;
-    uint64_t clear_at = lc_os_monotonic_ms() + WORKER_CLEAR_MS;
     provoke_thread(actor->random);
     if (actor->phase->strict) {
         sum_inherit(actor);
@@ -118,10 +117,11 @@ static void *worker_actor(void *argument) {
     while (!actor_stopped(actor)) {
         worker_step(actor);
         actor_count(actor, COUNT_operations, 1);
-        if (actor->id == 0 && !actor->phase->strict && lc_os_monotonic_ms() > clear_at) {
+        if (actor->id == 0 && !actor->phase->strict &&
+            lc_os_monotonic_ms() > actor->board->clear_ms) {
             write_clear(actor);
-            clear_at = lc_os_monotonic_ms() + WORKER_CLEAR_MS / 2 +
-                       actor_below(actor, WORKER_CLEAR_MS);
+            actor->board->clear_ms = lc_os_monotonic_ms() + WORKER_CLEAR_MS / 2 +
+                                     actor_below(actor, WORKER_CLEAR_MS);
         }
     }
     actor->mine->doing = "unpin";
