@@ -46,6 +46,17 @@ static bool victim_is_pinned(const struct lc_shard *shard, uint32_t head) {
     return pinned;
 }
 
+/* A run opened for a large value stays open while it has room left for small ones; that
+ * must not keep the space of the value once it is dead. */
+static bool victim_is_abandoned(const struct lc_shard *shard, uint32_t head) {
+    const struct shm_block *block = &shard->blocks[head];
+    uint32_t length = lc_block_length_locked(shard, head);
+    uint64_t live = victim_live_bytes(block);
+    uint64_t dead = block->bl_fill - lc_min64(live, block->bl_fill);
+    return dead * 2 > (uint64_t)length << shard->block_shift &&
+           length > lc_run_length_locked(shard, lc_max64(shard->ctl->sh_mean_bytes, 24));
+}
+
 static void victim_survey(const struct lc_shard *shard, struct victim_survey *out) {
     uint64_t now = lc_os_now_ms();
     *out = (struct victim_survey){
@@ -60,7 +71,7 @@ static void victim_survey(const struct lc_shard *shard, struct victim_survey *ou
         uint64_t live = victim_live_bytes(block);
         bool old_epoch = lc_word_epoch(block->bl_word) != (uint32_t)shard->ctl->sh_epoch;
         out->live[queue] += old_epoch ? 0 : live;
-        if (state != LC_BLOCK_SEALED) {
+        if (state == LC_BLOCK_OPEN && !victim_is_abandoned(shard, b)) {
             continue;
         }
         if (old_epoch || live == 0 || block->bl_expires <= now) {
@@ -76,8 +87,9 @@ static void victim_survey(const struct lc_shard *shard, struct victim_survey *ou
             out->most_dead = b;
             out->most_dead_bytes = dead;
         }
-        if (out->oldest[queue] == LC_NO_BLOCK ||
-            block->bl_sequence < shard->blocks[out->oldest[queue]].bl_sequence) {
+        if (state == LC_BLOCK_SEALED &&
+            (out->oldest[queue] == LC_NO_BLOCK ||
+             block->bl_sequence < shard->blocks[out->oldest[queue]].bl_sequence)) {
             out->oldest[queue] = b;
         }
     }
@@ -190,6 +202,7 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
         }
         if (head == survey.useless || passed == VICTIM_PINNED_MAX ||
             !victim_is_pinned(shard, head)) {
+            lc_run_seal_locked(shard, head);
             victim_set(shard, head, mode);
             return true;
         }

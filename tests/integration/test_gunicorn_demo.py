@@ -9,9 +9,6 @@ import pytest
 
 from tests.integration.supervision import SupervisedRun
 
-for module in ("gunicorn", "hiredis", "redis", "tabulate", "tqdm"):
-    pytest.importorskip(module)
-
 DEMO = ("benchmarks.demo", "--no-benchmark")
 SMALL = ("--requests", "600", "--items", "80")
 ENDLESS = ("--requests", "50000", "--items", "2000")

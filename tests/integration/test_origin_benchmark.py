@@ -8,12 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import BenchmarkError
 from tests.integration.supervision import SupervisedRun
-
-for module in ("hiredis", "redis", "tabulate", "tqdm"):
-    pytest.importorskip(module)
-redis_server = pytest.importorskip("benchmarks.redis_server")
 
 CONCURRENCY = (1, 3)
 CACHES = ("lilcache", "redis")
@@ -22,14 +17,6 @@ ENDLESS = ("--runs", "1", "--seconds", "300", "--concurrency", "3")
 
 BUSY_PROCESSES = 5
 """The benchmark itself, Redis and three processes of the workload."""
-
-
-@pytest.fixture(autouse=True)
-def _needs_redis() -> None:
-    try:
-        redis_server.find_redis_server()
-    except BenchmarkError as error:
-        pytest.skip(str(error))
 
 
 def test_tiny_run_reports_all_rows_and_leaves_nothing(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@
 #define STRESS_KEY_BYTES 512
 #define STRESS_VALUE_BYTES (384u << 10)
 #define STRESS_PINS 12u
+#define STRESS_PINS_STRICT 2u
 
 enum stress_count {
 #define X(name) COUNT_##name,
