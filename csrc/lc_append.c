@@ -53,12 +53,6 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
     lc_run_fill_locked(shard, offset, offset + out->total);
 }
 
-void lc_append_done_locked(const struct lc_shard *shard, const struct lc_record *record) {
-    struct shm_record *raw = lc_record_at(shard, record->offset);
-    /* Relaxed: published by the slot's release store, which follows. */
-    lc_store_relaxed16(&raw->rc_flags, (uint16_t)(raw->rc_flags & ~LC_RECORD_DEAD));
-}
-
 bool lc_append_verify(const struct lc_shard *shard, const struct lc_record *record) {
     return !(record->flags & LC_RECORD_CHECKSUM) ||
            lc_load_relaxed(lc_record_checksum_word(shard, record)) ==

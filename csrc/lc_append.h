@@ -31,9 +31,6 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
 void lc_append_value(const struct lc_shard *shard, const struct lc_source *source,
                      const struct lc_record *record);
 
-/* The record is complete and about to be published. */
-void lc_append_done_locked(const struct lc_shard *shard, const struct lc_record *record);
-
 /* Whether the record matches its checksum; true when it has none. The bytes must not
  * change meanwhile: under the lock, or pinned. */
 bool lc_append_verify(const struct lc_shard *shard, const struct lc_record *record);

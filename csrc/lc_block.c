@@ -24,12 +24,10 @@
 
 uint32_t lc_block_length_locked(const struct lc_shard *shard, uint32_t head) {
     uint64_t word = shard->blocks[head].bl_word;
+    enum lc_block_state state = lc_word_state(word);
     uint32_t length = lc_word_length(word);
-    if (lc_word_state(word) == LC_BLOCK_CONT || length == 0 ||
-        length > shard->block_count - head) {
-        return 1;
-    }
-    return length;
+    bool run = state == LC_BLOCK_OPEN || state == LC_BLOCK_SEALED || state == LC_BLOCK_PARKED;
+    return run && length > 0 && length <= shard->block_count - head ? length : 1;
 }
 
 uint32_t lc_block_next_locked(const struct lc_shard *shard, uint32_t head) {

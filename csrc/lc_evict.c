@@ -75,7 +75,6 @@ static bool evict_relocate(struct lc_shard *shard, const struct lc_record *recor
     }
     lc_append_head_locked(shard, &source, at, &copy);
     lc_append_value(shard, &source, &copy);
-    lc_append_done_locked(shard, &copy);
     LC_CRASH(evict_record_copied);
     lc_index_change_locked(shard, place,
                            lc_slot_live(place->tag, at >> LC_UNIT_SHIFT, hits),

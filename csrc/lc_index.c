@@ -202,15 +202,23 @@ static void index_settle(struct lc_shard *shard, int which) {
     LC_CRASH(slot_intent_done);
 }
 
-/* Tell a later rebuild that the record was unlinked on purpose. */
-static void index_mark_dead(struct lc_shard *shard, uint64_t old, uint64_t new_word) {
-    if (lc_slot_is_live(old) && (!lc_slot_is_live(new_word) ||
-                                 lc_slot_offset(old) != lc_slot_offset(new_word)) &&
-        lc_slot_offset(old) + sizeof(struct shm_record) <= shard->heap_bytes) {
-        struct shm_record *record = lc_record_at(shard, lc_slot_offset(old));
+static void index_mark(struct lc_shard *shard, uint64_t word, bool dead) {
+    if (lc_slot_is_live(word) &&
+        lc_slot_offset(word) + sizeof(struct shm_record) <= shard->heap_bytes) {
+        struct shm_record *record = lc_record_at(shard, lc_slot_offset(word));
+        uint32_t flags = record->rc_flags & ~LC_RECORD_DEAD;
         lc_store_relaxed16(&record->rc_flags,
-                           (uint16_t)(record->rc_flags | LC_RECORD_DEAD));
+                           (uint16_t)(dead ? flags | LC_RECORD_DEAD : flags));
     }
+}
+
+/* Tell a later rebuild which record counts. Not before the slot is stored: a record that
+ * was complete, but never published, must not come up in a rebuild. */
+static void index_mark_both(struct lc_shard *shard, uint64_t dead, uint64_t alive) {
+    if (!lc_slot_is_live(alive) || lc_slot_offset(dead) != lc_slot_offset(alive)) {
+        index_mark(shard, dead, true);
+    }
+    index_mark(shard, alive, false);
 }
 
 void lc_index_change_locked(struct lc_shard *shard, const struct lc_place *place,
@@ -226,7 +234,7 @@ void lc_index_change_locked(struct lc_shard *shard, const struct lc_place *place
      * lc_read.c: who sees the word sees the record [R1]. */
     lc_store_release(place->slot, new_word);
     LC_CRASH(slot_stored);
-    index_mark_dead(shard, place->word, new_word);
+    index_mark_both(shard, place->word, new_word);
     index_settle(shard, 1);
     if (was_live && !is_live) {
         index_count_overflow(shard, place, -1);
@@ -247,9 +255,8 @@ static void index_repair_slot(struct lc_shard *shard) {
     bool stored = lc_slot_is_live(in->in_new)
                       ? (now & ~LC_SLOT_HITS) == (in->in_new & ~LC_SLOT_HITS)
                       : now == in->in_new;
-    if (stored) {
-        index_mark_dead(shard, in->in_old, in->in_new);
-    }
+    index_mark_both(shard, stored ? in->in_old : in->in_new,
+                    stored ? in->in_new : in->in_old);
     index_settle(shard, stored);
 }
 

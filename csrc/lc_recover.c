@@ -24,19 +24,35 @@ static void recover_set_phase(struct lc_shard *shard, enum lc_phase phase) {
     lc_fence_seq_cst();
 }
 
+/* A head whose word makes no sense becomes a free block of its own. */
+static void recover_head(struct lc_shard *shard, uint32_t b) {
+    struct shm_block *block = &shard->blocks[b];
+    uint32_t length = lc_block_length_locked(shard, b);
+    enum lc_block_state state = lc_word_state(block->bl_word);
+    if (state > LC_BLOCK_CONT ||
+        (state != LC_BLOCK_CONT && lc_word_length(block->bl_word) != length)) {
+        bool pinned = lc_pin_any_locked(shard->segment, shard->number, b, 1);
+        lc_block_set_locked(shard, b, LC_BLOCK_PARKED, LC_SMALL, 1);
+        if (!pinned) {
+            lc_run_free_locked(shard, b);
+        }
+        length = 1;
+    }
+    block->bl_fill = lc_min64(block->bl_fill, (uint64_t)length << shard->block_shift);
+    block->bl_live = 0;
+}
+
 /* Index blocks back to the heap, no slots, no open runs, no live bytes. */
 static void recover_forget(struct lc_shard *shard) {
     lc_store_release(&shard->ctl->sh_intent.in_kind, LC_INTENT_NONE);
     lc_run_seal_all_locked(shard);
     shard->ctl->sh_victim = LC_NO_BLOCK;
     lc_index_reset_locked(shard);
-    for (uint32_t b = 0; b < shard->block_count;) {
-        uint32_t next = lc_block_next_locked(shard, b);
+    for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
+        recover_head(shard, b);
         if (lc_word_state(shard->blocks[b].bl_word) == LC_BLOCK_INDEX) {
             lc_run_free_locked(shard, b);
         }
-        shard->blocks[b].bl_live = 0;
-        b = next;
     }
     lc_block_repair_locked(shard);
 }
@@ -66,27 +82,31 @@ static void recover_link(struct lc_shard *shard, const struct lc_record *record)
     }
 }
 
+/* Link what is alive in a run. Returns where the records end. */
+static uint64_t recover_run(struct lc_shard *shard, uint32_t head) {
+    uint64_t start = (uint64_t)head << shard->block_shift;
+    uint64_t fill = shard->blocks[head].bl_fill;
+    uint64_t at = 0;
+    struct lc_record record;
+    while (at < fill && lc_record_read(shard, start + at, &record) &&
+           at + record.total <= fill) {
+        if (!(record.flags & LC_RECORD_DEAD)) {
+            recover_link(shard, &record);
+        }
+        at += record.total;
+    }
+    return at;
+}
+
 static void recover_rebuild(struct lc_shard *shard) {
     recover_set_phase(shard, LC_PHASE_REBUILD);
     recover_forget(shard);
     for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
-        const struct shm_block *block = &shard->blocks[b];
-        uint64_t start = (uint64_t)b << shard->block_shift;
-        uint64_t size = (uint64_t)lc_block_length_locked(shard, b) << shard->block_shift;
-        uint64_t fill = lc_min64(block->bl_fill, size);
-        if (lc_word_state(block->bl_word) != LC_BLOCK_SEALED ||
-            lc_word_epoch(block->bl_word) != (uint32_t)shard->ctl->sh_epoch) {
-            continue;
-        }
-        for (uint64_t at = 0; at < fill;) {
-            struct lc_record record;
-            if (!lc_record_read(shard, start + at, &record) || at + record.total > fill) {
-                break; /* damaged: what follows cannot be found */
-            }
-            if (!(record.flags & LC_RECORD_DEAD)) {
-                recover_link(shard, &record);
-            }
-            at += record.total;
+        struct shm_block *block = &shard->blocks[b];
+        if (lc_word_state(block->bl_word) == LC_BLOCK_SEALED) {
+            bool current = lc_word_epoch(block->bl_word) == (uint32_t)shard->ctl->sh_epoch;
+            /* What follows a damaged record cannot be found. */
+            block->bl_fill = current ? recover_run(shard, b) : 0;
         }
     }
     lc_count_locked(shard, LC_SHARD_rebuilt, 1);

@@ -144,7 +144,6 @@ static int write_publish_locked(struct lc_shard *shard, const struct lc_key *key
                                 struct write_spot *spot, const struct lc_record *record) {
     uint64_t tag = lc_tag_of(key->hash);
     uint64_t unit = record->offset >> LC_UNIT_SHIFT;
-    lc_append_done_locked(shard, record);
     if (spot->linked) {
         uint64_t hits = spot->visible ? lc_slot_hits(spot->found.place.word) : 0;
         lc_index_change_locked(shard, &spot->found.place, lc_slot_live(tag, unit, hits),

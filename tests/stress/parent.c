@@ -13,7 +13,7 @@
 
 #define PARENT_TICK_MS 1
 #define PARENT_CHECK_MS 200
-#define PARENT_WAVE_MS 250
+#define PARENT_WAVE 100000 /* operations of all actors together */
 #define PARENT_KILL_MS 40
 #define PARENT_STOP_MS 150
 #define PARENT_STOP_MIN_MS 15
@@ -193,10 +193,10 @@ static void parent_tick(struct parent *parent, uint64_t now) {
     if (parent->options->kill) {
         parent_torment(parent, now);
     }
-    if (now >= parent->wave_ms) {
+    if (parent_sum(parent, COUNT_operations, UINT32_MAX, true) >= parent->wave_ends) {
         lc_store_relaxed(&parent->board->wave,
                          (lc_load_relaxed(&parent->board->wave) + 1) % WAVE_COUNT);
-        parent->wave_ms = now + PARENT_WAVE_MS / 2 + parent_below(parent, PARENT_WAVE_MS);
+        parent->wave_ends += PARENT_WAVE / 2 + parent_below(parent, PARENT_WAVE);
     }
     if (now >= parent->check_ms) {
         parent_check(parent);
@@ -240,7 +240,7 @@ void parent_run(struct parent *parent) {
     uint64_t until = now + (uint64_t)(parent->phase->seconds * 1000);
     parent->kill_ms = now + PARENT_KILL_MS;
     parent->stop_ms = now + PARENT_STOP_MS;
-    parent->wave_ms = now + PARENT_WAVE_MS;
+    parent->wave_ends = PARENT_WAVE;
     parent->check_ms = now + PARENT_CHECK_MS;
     for (uint32_t w = 0; w < parent->options->processes; w++) {
         parent_fork(parent, w);

@@ -27,8 +27,8 @@ struct parent {
     uint64_t random;
     uint64_t kill_ms; /* next ones */
     uint64_t stop_ms;
-    uint64_t wave_ms;
     uint64_t check_ms;
+    uint64_t wave_ends; /* in operations */
     uint64_t checks; /* lilcache_check calls that found everything in order */
     uint64_t kills;
     uint64_t stops;

@@ -42,6 +42,7 @@
 #define STRESS_VALUE_BYTES (384u << 10)
 #define STRESS_PINS 12u
 #define STRESS_PINS_STRICT 2u
+#define STRESS_RECENT 256u
 
 enum stress_count {
 #define X(name) COUNT_##name,
@@ -80,7 +81,6 @@ struct board_actor {
 struct board {
     uint64_t stop;
     uint64_t wave;
-    uint64_t clear_ms; /* when the next clear is due */
     uint64_t clears_begun;
     uint64_t clears_acked;
     uint64_t lost;  /* acknowledged values found missing in a strict phase */
@@ -149,6 +149,8 @@ struct actor {
     uint8_t *in;          /* what writes store */
     struct held_pin held[STRESS_PINS];
     uint32_t held_count;
+    uint32_t recent_at;
+    uint32_t recent[STRESS_RECENT]; /* keys set last; some lie in what goes next */
 };
 
 static inline void actor_count(struct actor *actor, enum stress_count which,

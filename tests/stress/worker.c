@@ -9,7 +9,7 @@
 #include "lc_os.h"
 #include "stress.h"
 
-#define WORKER_CLEAR_MS 500
+#define WORKER_CLEAR_STEPS 20000
 #define WORKER_HOT_SHARE 20 /* one key in so many is hot */
 
 static const uint32_t worker_keys[WAVE_COUNT] = {600, STRESS_KEYS, STRESS_KEYS};
@@ -90,7 +90,9 @@ static void worker_step(struct actor *actor) {
     } else if (dice < 540) {
         read_ttl(actor, key_any(actor));
     } else if (dice < 600) {
-        pin_one(actor, key_any(actor));
+        pin_one(actor, actor_chance(actor, 4)
+                           ? key_any(actor)
+                           : actor->recent[actor_below(actor, STRESS_RECENT)]);
     } else if (dice < 620) {
         pin_check_all(actor);
     } else if (dice < 640 && actor->held_count > 0) {
@@ -118,10 +120,8 @@ static void *worker_actor(void *argument) {
         worker_step(actor);
         actor_count(actor, COUNT_operations, 1);
         if (actor->id == 0 && !actor->phase->strict &&
-            lc_os_monotonic_ms() > actor->board->clear_ms) {
+            actor_chance(actor, WORKER_CLEAR_STEPS)) {
             write_clear(actor);
-            actor->board->clear_ms = lc_os_monotonic_ms() + WORKER_CLEAR_MS / 2 +
-                                     actor_below(actor, WORKER_CLEAR_MS);
         }
     }
     actor->mine->doing = "unpin";

@@ -8,7 +8,6 @@
 #define WRITE_MANY 8
 #define WRITE_TTL_MAX_MS 40
 #define WRITE_TTL_LONG_MS 3600000
-#define WRITE_PIN_SHARE 4 /* one value in so many is pinned as soon as it is written */
 #define WRITE_HEAD_BYTES 640 /* more than key and header of a record ever take here */
 
 /* What the owner knows of its key. Eviction and clear can undo PRESENT where the phase is
@@ -191,9 +190,7 @@ static void owned_set(struct actor *actor, struct write_step *step, int mode) {
     write_judge(actor, step, known, status, if_present, if_absent, actor->mine->doing);
     if (status == LILCACHE_OK) {
         write_done(actor, step, false);
-        if (actor_chance(actor, WRITE_PIN_SHARE)) { /* the blocks that go first, too */
-            pin_one(actor, step->key);
-        }
+        actor->recent[actor->recent_at++ % STRESS_RECENT] = step->key;
     }
 }
 

@@ -1,0 +1,139 @@
+/* lc_segment.c: objects under a segment's name that are none, or not ours. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "cachetest.h"
+
+#define SIZE (1 * MIB)
+
+static int try_open(const char *name, uint64_t size, uint32_t flags, struct lilcache **out,
+                    struct lilcache_error *error) {
+    struct lilcache_options options = {
+        .name = name,
+        .size_bytes = size,
+        .flags = flags,
+        .cores = 1,
+        .owner = -1,
+        .group = -1,
+    };
+    *out = NULL;
+    return lilcache_open(&options, out, error);
+}
+
+static int status_of_open(const char *name) {
+    struct lilcache *cache;
+    struct lilcache_error error;
+    int status = try_open(name, SIZE, 0, &cache, &error);
+    CHECK_EQ(error.status, status);
+    if (status == LILCACHE_OK) {
+        lilcache_close(cache);
+    }
+    return status;
+}
+
+/* The object as shm_open wants it. */
+static const char *object_of(const char *name) {
+    static char object[300] = "/";
+    CHECK(lilcache_object_name(name, object + 1, sizeof object - 1) > 0);
+    return object;
+}
+
+static int object_open(const char *name, int flags) {
+    int fd = shm_open(object_of(name), O_RDWR | flags, 0600);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+static void works(struct lilcache *cache, uint64_t n) {
+    size_t length = lc_min64(500, lilcache_max_value(cache)); /* may be garbage as well */
+    CHECK_EQ(ct_set(cache, n, n, length), LILCACHE_OK);
+    CHECK(ct_get(cache, n, n, length) == CT_RIGHT);
+    CHECK(ct_delete(cache, n) == LILCACHE_OK);
+    ct_check(cache);
+}
+
+TEST(foreign_objects_are_refused, 10) {
+    const char *name = lct_name("foreign");
+    static const mode_t open_to_others[] = {0666, 0602, 0620, 0660, 0622};
+    lilcache_close(ct_open_named(name, SIZE, 0));
+    int fd = object_open(name, 0);
+    for (size_t i = 0; i < sizeof open_to_others / sizeof *open_to_others; i++) {
+        CHECK_EQ(fchmod(fd, open_to_others[i]), 0);
+        CHECK_EQ(status_of_open(name), LILCACHE_FOREIGN);
+    }
+    CHECK_EQ(fchmod(fd, 0600), 0);
+    CHECK_EQ(status_of_open(name), LILCACHE_OK);
+    if (geteuid() == 0) {
+        CHECK_EQ(fchown(fd, 12345, (gid_t)-1), 0);
+        CHECK_EQ(status_of_open(name), LILCACHE_FOREIGN);
+    }
+    close(fd);
+    /* Not ready, but not ours to make ready either. */
+    CHECK_EQ(shm_unlink(object_of(name)), 0);
+    fd = object_open(name, O_CREAT | O_EXCL);
+    CHECK_EQ(fchmod(fd, 0666), 0);
+    CHECK_EQ(status_of_open(name), LILCACHE_FOREIGN);
+    close(fd);
+}
+
+/* Every word of the header, with everything that is likely to hurt. */
+TEST(a_garbage_header_never_hurts, 60) {
+    static const uint64_t garbage[] = {0, 1, UINT64_MAX, 1ULL << 31, 1ULL << 63, 4097};
+    const char *name = lct_name("garbage");
+    uint64_t good[LC_HEADER_BYTES / 8];
+    lilcache_close(ct_open_named(name, SIZE, 0));
+    int fd = object_open(name, 0);
+    CHECK(pread(fd, good, sizeof good, 0) == sizeof good);
+    close(fd);
+    for (size_t at = 0; at < LC_HEADER_BYTES / 8; at++) {
+        for (size_t g = 0; g < sizeof garbage / sizeof *garbage + 2; g++) {
+            uint64_t word = g < 6 ? garbage[g] : good[at] ^ (g == 6 ? 1 : 1ULL << 32);
+            struct lilcache *cache;
+            struct lilcache_error error;
+            shm_unlink(object_of(name));
+            lilcache_close(ct_open_named(name, SIZE, 0));
+            fd = object_open(name, 0);
+            CHECK(pwrite(fd, &word, 8, (off_t)at * 8) == 8);
+            close(fd);
+            int status = try_open(name, SIZE, 0, &cache, &error);
+            if (status == LILCACHE_OK) {
+                works(cache, at);
+                lilcache_close(cache);
+            } else if (status != LILCACHE_NAMESPACE) {
+                CHECK_EQ(status, LILCACHE_MISMATCH);
+            }
+            if (at == 0 && word != LC_MAGIC) {
+                CHECK_EQ(status, LILCACHE_MISMATCH);
+            }
+        }
+    }
+}
+
+TEST(objects_of_any_length_and_content, 30) {
+    static const off_t lengths[] = {0, 1, 511, 4096, SIZE - 1, SIZE, SIZE + 4096, 2 * SIZE};
+    const char *name = lct_name("length");
+    uint8_t noise[8192];
+    ct_fill(noise, sizeof noise, 3);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        /* A good header in front of too much or too little. */
+        lilcache_close(ct_open_named(name, SIZE, 0));
+        int fd = object_open(name, 0);
+        CHECK_EQ(ftruncate(fd, lengths[i]), 0);
+        CHECK_EQ(status_of_open(name), lengths[i] > (off_t)SIZE ? LILCACHE_MISMATCH
+                                                                : LILCACHE_OK);
+        close(fd);
+        CHECK_EQ(shm_unlink(object_of(name)), 0);
+        /* Noise that is not ready is made anew. */
+        fd = object_open(name, O_CREAT | O_EXCL);
+        CHECK(write(fd, noise, sizeof noise) == sizeof noise);
+        CHECK_EQ(ftruncate(fd, lengths[i]), 0);
+        struct lilcache *cache = ct_open_named(name, SIZE, 0);
+        CHECK_EQ(lilcache_created(cache), 1);
+        works(cache, i);
+        lilcache_close(cache);
+        close(fd);
+        CHECK_EQ(shm_unlink(object_of(name)), 0);
+    }
+}
+
+int main(int argc, char **argv) { return lct_main(argc, argv); }

@@ -1,0 +1,293 @@
+/* lc_pin.c and lc_fork.c: a pinned value stays as it is whatever happens to its key, and
+ * its blocks come back when the last pin is dropped or its holder is dead. */
+#include "cachetest.h"
+#include "lc_pin.h"
+#include "lc_row.h"
+
+#define LENGTH 3000
+
+static int64_t pin(struct lilcache *cache, uint64_t n, struct lilcache_view *view) {
+    char key[CT_KEY_BYTES + 1];
+    ct_key(n, key);
+    return lilcache_pin(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, view);
+}
+
+/* Sets key n and pins it. */
+static struct lilcache_view pinned(struct lilcache *cache, uint64_t n, size_t length) {
+    struct lilcache_view view;
+    CHECK_EQ(ct_set(cache, n, n, length), LILCACHE_OK);
+    CHECK_EQ(pin(cache, n, &view), LILCACHE_PACK(7, length));
+    CHECK_EQ(view.length, length);
+    CHECK_EQ(view.value_type, 7);
+    CHECK(ct_matches(view.data, length, n));
+    return view;
+}
+
+/* Writes `times` times what the segment holds. */
+static void churn(struct lilcache *cache, int times) {
+    static uint64_t n = 1000000;
+    uint64_t bytes = (uint64_t)times * lilcache_size(cache);
+    struct ct_random random = {n};
+    for (uint64_t done = 0; done < bytes;) {
+        size_t length = ct_spread(&random, 1, 20000);
+        CHECK_EQ(ct_set(cache, n, n, length), LILCACHE_OK);
+        n++;
+        done += length + 40;
+    }
+}
+
+/* Blocks come back with the next writes; sweeps run at most every 100 ms. */
+static void churn_until_unparked(struct lilcache *cache) {
+    double until = lct_seconds() + 5;
+    while (ct_stat(cache, "parked_blocks") > 0 || ct_stat(cache, "pins") > 0) {
+        CHECK(lct_seconds() < until);
+        churn(cache, 1);
+        lct_sleep_ms(20);
+    }
+}
+
+enum fate { OVERWRITE, DELETE, CLEAR, EVICT, FATES };
+
+static void suffer(size_t length, enum fate fate) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    struct lilcache_view view = pinned(cache, 1, length);
+    if (fate == OVERWRITE) {
+        for (uint64_t i = 2; i < 500; i++) {
+            CHECK_EQ(ct_set(cache, 1, i, length), LILCACHE_OK);
+        }
+        CHECK(ct_get(cache, 1, 499, length) == CT_RIGHT);
+    } else if (fate == DELETE) {
+        CHECK_EQ(ct_delete(cache, 1), LILCACHE_OK);
+        CHECK(ct_get(cache, 1, 1, length) == CT_MISS);
+    } else if (fate == CLEAR) {
+        CHECK_EQ(lilcache_clear(cache), LILCACHE_OK);
+        CHECK(ct_get(cache, 1, 1, length) == CT_MISS);
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK(ct_matches(view.data, length, 1));
+        churn(cache, 1);
+        ct_check_unhurt(cache);
+    }
+    CHECK(ct_get(cache, 1, 1, length) == CT_MISS);
+    CHECK(ct_matches(view.data, length, 1));
+    CHECK(ct_stat(cache, "parks") > 0);
+    CHECK(ct_stat(cache, "parked_blocks") > 0);
+    CHECK_EQ(ct_stat(cache, "pins"), 1);
+    lilcache_unpin(cache, view.pin);
+    CHECK_EQ(ct_stat(cache, "pins"), 0);
+    churn_until_unparked(cache);
+    CHECK_EQ(lc_pin_blocks(cache->segment), 0);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+TEST(a_small_pinned_value_outlives_its_key, 30) {
+    for (int fate = 0; fate < FATES; fate++) {
+        suffer(LENGTH, (enum fate)fate);
+    }
+}
+
+TEST(a_pinned_run_of_many_blocks_outlives_its_key, 30) {
+    for (int fate = 0; fate < FATES; fate++) {
+        suffer(100000, (enum fate)fate);
+    }
+}
+
+TEST(views_of_one_block_share_a_pin, 30) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    struct lilcache_view views[40];
+    for (uint64_t n = 0; n < 40; n++) { /* more views than there are places */
+        views[n] = pinned(cache, 7, 100);
+    }
+    CHECK(ct_stat(cache, "pins") <= 3);
+    CHECK_EQ(ct_set(cache, 7, 8, 100), LILCACHE_OK);
+    for (int i = 0; i < 39; i++) {
+        lilcache_unpin(cache, views[i].pin);
+    }
+    CHECK(ct_stat(cache, "pins") >= 1);
+    churn(cache, 3);
+    CHECK(ct_matches(views[39].data, 100, 7));
+    lilcache_unpin(cache, views[39].pin);
+    churn_until_unparked(cache);
+    lilcache_close(cache);
+}
+
+TEST(pins_of_a_killed_process_are_reclaimed, 30) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    for (int round = 0; round < 10; round++) {
+        pid_t child = fork();
+        if (child == 0) {
+            pinned(cache, 1, LENGTH);
+            pinned(cache, 2, 100000);
+            raise(SIGKILL);
+        }
+        CHECK(waitpid(child, NULL, 0) == child);
+        CHECK_EQ(ct_stat(cache, "pins"), 2);
+        churn(cache, 2);
+        churn_until_unparked(cache);
+    }
+    CHECK_EQ(lc_pin_blocks(cache->segment), 0);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+/* Says so and waits to be told. */
+struct rope {
+    int down[2];
+    int up[2];
+};
+
+static void rope_make(struct rope *rope) { CHECK(!pipe(rope->down) && !pipe(rope->up)); }
+static void tell(const int ends[2]) { CHECK(write(ends[1], "x", 1) == 1); }
+static void await(const int ends[2]) {
+    char byte;
+    CHECK(read(ends[0], &byte, 1) == 1);
+}
+
+TEST(the_childs_view_stays_when_the_parent_unpins, 30) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    struct lilcache_view view = pinned(cache, 1, LENGTH);
+    struct rope rope;
+    rope_make(&rope);
+    pid_t child = fork();
+    if (child == 0) {
+        await(rope.down);
+        CHECK(ct_matches(view.data, LENGTH, 1));
+        lilcache_unpin(cache, view.pin);
+        _exit(0);
+    }
+    lilcache_unpin(cache, view.pin);
+    CHECK_EQ(ct_delete(cache, 1), LILCACHE_OK);
+    churn(cache, 4);
+    CHECK_EQ(ct_stat(cache, "pins"), 1);
+    CHECK(ct_stat(cache, "parked_blocks") > 0);
+    tell(rope.down);
+    lct_join(child);
+    churn_until_unparked(cache);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+TEST(the_parents_view_stays_when_the_child_unpins, 30) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    struct lilcache_view view = pinned(cache, 1, LENGTH);
+    struct rope rope;
+    rope_make(&rope);
+    pid_t child = fork();
+    if (child == 0) {
+        lilcache_unpin(cache, view.pin);
+        CHECK_EQ(ct_stat(cache, "pins"), 1);
+        tell(rope.up);
+        await(rope.down);
+        churn(cache, 2);
+        _exit(0);
+    }
+    await(rope.up);
+    CHECK_EQ(ct_delete(cache, 1), LILCACHE_OK);
+    churn(cache, 3);
+    CHECK(ct_matches(view.data, LENGTH, 1));
+    tell(rope.down);
+    lct_join(child);
+    lc_row_sweep(cache->segment); /* of the child */
+    churn(cache, 1);
+    CHECK(ct_matches(view.data, LENGTH, 1));
+    CHECK_EQ(ct_stat(cache, "pins"), 1);
+    lilcache_unpin(cache, view.pin);
+    churn_until_unparked(cache);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+/* Three generations, the middle one killed: the grandchild's view is its own. */
+TEST(a_grandchilds_view_outlives_its_parents, 30) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    struct rope rope;
+    rope_make(&rope);
+    pid_t child = fork();
+    if (child == 0) {
+        struct lilcache_view view = pinned(cache, 1, LENGTH);
+        if (fork() == 0) {
+            tell(rope.up);
+            await(rope.down);
+            CHECK(ct_matches(view.data, LENGTH, 1));
+            tell(rope.up);
+            pause();
+        }
+        pause();
+    }
+    await(rope.up);
+    kill(child, SIGKILL);
+    CHECK(waitpid(child, NULL, 0) == child);
+    lc_row_sweep(cache->segment);
+    CHECK_EQ(ct_stat(cache, "processes"), 2);
+    CHECK_EQ(ct_stat(cache, "pins"), 1);
+    CHECK_EQ(ct_delete(cache, 1), LILCACHE_OK);
+    churn(cache, 4);
+    tell(rope.down);
+    await(rope.up);
+    lilcache_close(cache);
+}
+
+TEST(half_of_the_blocks_may_be_pinned, 30) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    uint64_t quota = ct_stat(cache, "blocks") / 2;
+    struct lilcache_view views[16];
+    struct lilcache_view none;
+    int count = 0;
+    int64_t result = 0;
+    while (count < 16) {
+        CHECK_EQ(ct_set(cache, 50 + count, 50 + count, 60000), LILCACHE_OK);
+        result = pin(cache, 50 + count, &views[count]);
+        if (result < 0) {
+            break;
+        }
+        count++;
+    }
+    CHECK_EQ(result, LILCACHE_NO_PIN);
+    CHECK(count >= 4);
+    CHECK(ct_stat(cache, "view_copies") > 0);
+    CHECK(lc_pin_blocks(cache->segment) <= quota);
+    churn(cache, 3); /* sets find room in the other half */
+    for (int i = 0; i < count; i++) {
+        CHECK(ct_matches(views[i].data, 60000, 50 + (uint64_t)i));
+    }
+    CHECK_EQ(pin(cache, 99, &none), LILCACHE_MISS);
+    for (int i = 0; i < count; i++) {
+        lilcache_unpin(cache, views[i].pin);
+    }
+    churn_until_unparked(cache);
+    none = pinned(cache, 99, 60000);
+    lilcache_unpin(cache, none.pin);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+TEST(stale_tokens_are_ignored, 30) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    struct lilcache_view first = pinned(cache, 1, LENGTH);
+    lilcache_unpin(cache, first.pin);
+    lilcache_unpin(cache, first.pin);
+    struct lilcache_view view = pinned(cache, 2, LENGTH);
+    static const uint64_t wild[] = {5, 11, 12, 84, 1u << 31, 1ULL << 32, 1ULL << 63,
+                                    UINT64_MAX};
+    for (size_t i = 0; i < sizeof wild / sizeof *wild; i++) {
+        lilcache_unpin(cache, wild[i]);
+    }
+    CHECK_EQ(ct_stat(cache, "pins"), 1);
+    /* A child without pins: the tokens of its parent's first pin mean nothing in it. */
+    lilcache_unpin(cache, view.pin);
+    pid_t child = fork();
+    if (child == 0) {
+        struct lilcache_view own = pinned(cache, 3, LENGTH);
+        CHECK(own.pin != view.pin);
+        lilcache_unpin(cache, view.pin);
+        CHECK_EQ(ct_stat(cache, "pins"), 1);
+        lilcache_unpin(cache, own.pin);
+        CHECK_EQ(ct_stat(cache, "pins"), 0);
+        _exit(0);
+    }
+    lct_join(child);
+    lilcache_close(cache);
+}
+
+int main(int argc, char **argv) { return lct_main(argc, argv); }
