@@ -1,5 +1,5 @@
-/* lc_block.c: runs come, are filled, sealed and freed; the table walks; its hints can be
- * worked out again; how long runs are. */
+/* lc_block.c: runs come, are filled, sealed and freed; the table walks; its hints can
+ * be worked out again; how long runs are. */
 #include "cachetest.h"
 #include "lc_block.h"
 #include "lc_check.h"
@@ -35,8 +35,9 @@ static void check_walk(const struct lc_shard *shard) {
     CHECK(lc_check_quick_locked(shard));
 }
 
-/* Opens a run of exactly `length` blocks, full but for nothing. */
-static uint32_t open_full(struct lc_shard *shard, enum lc_queue queue, uint32_t length) {
+/* Opens a run of at least `length` blocks and fills that many. */
+static uint32_t open_full(struct lc_shard *shard, enum lc_queue queue,
+                          uint32_t length) {
     uint64_t bytes = (uint64_t)length << shard->block_shift;
     uint64_t at = lc_run_room_locked(shard, queue, bytes);
     if (at == UINT64_MAX) {
@@ -112,7 +113,8 @@ TEST(two_open_runs_per_queue, 20) {
     CHECK_EQ(lc_word_state(shard->blocks[heads[0]].bl_word), LC_BLOCK_SEALED);
     CHECK_EQ(lc_word_state(shard->blocks[heads[1]].bl_word), LC_BLOCK_OPEN);
     CHECK_EQ(lc_word_state(shard->blocks[heads[2]].bl_word), LC_BLOCK_OPEN);
-    CHECK_EQ(lc_run_room_open_locked(shard, LC_MAIN, 1024) >> shard->block_shift, heads[1]);
+    uint64_t at = lc_run_room_open_locked(shard, LC_MAIN, 1024);
+    CHECK_EQ(at >> shard->block_shift, heads[1]);
     lc_run_seal_all_locked(shard);
     CHECK(lc_run_room_open_locked(shard, LC_MAIN, 8) == UINT64_MAX);
     check_walk(shard);
@@ -263,7 +265,8 @@ TEST(run_lengths, 20) {
     CHECK_EQ(1u << shard->block_shift, 4096);
     CHECK_EQ(shard->ctl->sh_mean_bytes, 3024);
     CHECK_EQ(lc_run_length_locked(shard, 3024), 3);
-    CHECK_EQ(lc_word_length(shard->blocks[shard->ctl->sh_open[LC_SMALL][0]].bl_word), 3);
+    uint32_t head = shard->ctl->sh_open[LC_SMALL][0];
+    CHECK_EQ(lc_word_length(shard->blocks[head].bl_word), 3);
     CHECK_EQ(lc_run_length_locked(shard, 4 * 4096), 4); /* more than such a run holds */
     CHECK_EQ(lc_run_length_locked(shard, 4 * 4096 + 8), 5);
     for (int i = 0; i < 2000; i++) { /* records that fill one block exactly */

@@ -17,6 +17,8 @@
 #define PARENT_KILL_MS 40
 #define PARENT_STOP_MS 150
 #define PARENT_STOP_MIN_MS 15
+#define PARENT_PACE 25000 /* operations a second that are enough */
+#define PARENT_PATIENCE 3 /* times the phase's length, on top of it */
 #define PARENT_STALL_MS 20000 /* without an operation, or without a read beside a stop */
 
 static uint32_t parent_below(struct parent *parent, uint32_t limit) {
@@ -235,6 +237,14 @@ static void parent_end(struct parent *parent) {
     }
 }
 
+/* On a busy machine a phase may take longer, so that enough happens. */
+static bool parent_goes_on(const struct parent *parent, uint64_t now, uint64_t until) {
+    uint64_t extra = (uint64_t)(parent->phase->seconds * 1000) * PARENT_PATIENCE;
+    double wanted = parent->phase->seconds * PARENT_PACE;
+    double reached = (double)parent_sum(parent, COUNT_operations, UINT32_MAX, true);
+    return now < until || (reached < wanted && now < until + extra);
+}
+
 void parent_run(struct parent *parent) {
     uint64_t now = lc_os_monotonic_ms();
     uint64_t until = now + (uint64_t)(parent->phase->seconds * 1000);
@@ -245,7 +255,7 @@ void parent_run(struct parent *parent) {
     for (uint32_t w = 0; w < parent->options->processes; w++) {
         parent_fork(parent, w);
     }
-    while (now < until && !lc_load_acquire(&parent->board->stop)) {
+    while (!lc_load_acquire(&parent->board->stop) && parent_goes_on(parent, now, until)) {
         lc_os_sleep_ms(PARENT_TICK_MS);
         now = lc_os_monotonic_ms();
         parent_reap(parent);

@@ -53,15 +53,30 @@ struct totals {
     char message[640];
 };
 
-/* What must have happened in a million operations: a small part of what does happen.
- * Names of counts.def and stats.def. */
+/* What must have happened in a million operations, after those that fill the segments: a
+ * small part of what does happen. Names of counts.def and stats.def. */
 static const struct {
     const char *name;
     uint32_t per_million;
     enum { ALWAYS, PROVOKED, KILLING, PROVOKED_KILLING } when;
 } stress_demands[] = {
-    {"recycles", 1000, ALWAYS},
+    {"recycles", 1500, ALWAYS},     {"relocations", 5000, ALWAYS},
+    {"growths", 50, ALWAYS},        {"shrinks", 15, ALWAYS},
+    {"moves", 3, ALWAYS},           {"parks", 1, ALWAYS},
+    {"pins", 3000, ALWAYS},         {"pin_outlived", 3000, ALWAYS},
+    {"over_recycle", 500, ALWAYS},  {"over_relocation", 700, ALWAYS},
+    {"over_growth", 80, ALWAYS},    {"over_shrink", 40, ALWAYS},
+    {"over_move", 5, ALWAYS},       {"over_park", 2, ALWAYS},
+    {"large_writes", 70, ALWAYS},   {"version_checks", 30000, ALWAYS},
+    {"scans", 5, ALWAYS},           {"locks", 200, ALWAYS},
+    {"tokens", 90, ALWAYS},         {"incr_acked", 1000, ALWAYS},
+    {"cas_acked", 200, ALWAYS},     {"retried", 30, PROVOKED},
+    {"kills", 3, KILLING},          {"kills", 60, PROVOKED_KILLING},
+    {"stops_outread", 1, KILLING},  {"repaired", 50, PROVOKED_KILLING},
 };
+
+#define STRESS_FILLING 300000
+#define STRESS_LEAST 100000 /* operations; less is no stress */
 
 static uint64_t *totals_find(struct totals *totals, const char *name) {
     for (int i = 0; i < COUNT_COUNT; i++) {
@@ -178,11 +193,15 @@ static void phase_run(const struct phase *phase, const struct options *options,
 }
 
 static bool stress_enough(struct totals *totals, const struct options *options) {
-    bool enough = true;
+    uint64_t operations = totals->counts[COUNT_operations];
+    bool enough = operations >= STRESS_LEAST;
+    if (!enough) {
+        fprintf(stderr, "no more than %llu operations\n", (unsigned long long)operations);
+    }
+    operations -= lc_min64(operations, STRESS_FILLING);
     for (size_t i = 0; i < sizeof stress_demands / sizeof *stress_demands; i++) {
         uint64_t reached = *totals_find(totals, stress_demands[i].name);
-        uint64_t wanted =
-            stress_demands[i].per_million * totals->counts[COUNT_operations] / 1000000;
+        uint64_t wanted = stress_demands[i].per_million * operations / 1000000;
         bool provoked = (stress_demands[i].when & PROVOKED) != 0;
         bool killing = (stress_demands[i].when & KILLING) != 0;
         if ((provoked && !provoke_built()) || (killing && !options->kill)) {

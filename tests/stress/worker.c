@@ -9,7 +9,7 @@
 #include "lc_os.h"
 #include "stress.h"
 
-#define WORKER_CLEAR_STEPS 20000
+#define WORKER_CLEAR_STEPS 12000
 #define WORKER_HOT_SHARE 20 /* one key in so many is hot */
 
 static const uint32_t worker_keys[WAVE_COUNT] = {600, STRESS_KEYS, STRESS_KEYS};
