@@ -26,6 +26,9 @@
 #define GROUP_GOOD(slots) ((slots) / 16 * 13)
 #define GROUP_GROW_TRIES 4
 
+/* Growths for one insert whose whole reach is full. */
+#define GROUP_GROW_TRIES 4
+
 static uint32_t group_slots(uint32_t pages) {
     return lc_group_buckets(pages) * LC_BUCKET_SLOTS;
 }
@@ -361,11 +364,11 @@ enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 has
             return LC_INDEX_FULL;
         }
     }
-    if (!group_place(shard, number, lc_tag_of(hash), &place)) {
-        rebuilt = group_grow(shard, number, true);
-        if (!rebuilt || !group_place(shard, number, lc_tag_of(hash), &place)) {
+    for (int i = 0; !group_place(shard, number, lc_tag_of(hash), &place); i++) {
+        if (i == GROUP_GROW_TRIES || !group_grow(shard, number, true)) {
             return LC_INDEX_FULL;
         }
+        rebuilt = true;
     }
     return rebuilt ? LC_INDEX_REBUILT : LC_INDEX_READY;
 }

@@ -14,8 +14,8 @@
 #include "lc_handle.h"
 #include "lc_record.h"
 
-/* Buckets a key may be away from its home. At 7/8 load a longer way has not been seen in
- * 10^8 inserts; the group grows when one would be needed. */
+/* Buckets a key may be away from its home. At 7/8 load a longer way would be needed for
+ * about one insert in ten thousand; the group grows then. */
 #define LC_PROBE_MAX 24
 
 struct lc_group {

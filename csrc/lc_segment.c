@@ -458,6 +458,10 @@ static struct lc_segment *segment_blank(const char *object_name) {
 /* Take a row and join the registry. */
 static int segment_join(struct lc_segment *segment, struct lilcache_error *error) {
     int row = lc_row_claim(segment, segment->lock_fd);
+    for (int tries = 0; row < 0 && tries < 3; tries++) {
+        lc_os_sleep_ms(1); /* a sweeper may have held the row of a dead process */
+        row = lc_row_claim(segment, segment->lock_fd);
+    }
     if (row < 0) {
         return segment_fail(error, row, 0, "process rows");
     }
@@ -517,9 +521,10 @@ int lilcache_open(const struct lilcache_options *options, struct lilcache **out,
     if (lilcache_object_name(options->name, object_name, sizeof object_name) < 0) {
         return segment_fail(error, LILCACHE_INVALID, 0, "name");
     }
-    if (!(options->flags & LILCACHE_ATTACH && options->size_bytes == 0) &&
-        !lc_geometry_make(options->size_bytes, options->max_value_bytes,
-                          options->max_processes, 0, cores, &g)) {
+    bool sized = !(options->flags & LILCACHE_ATTACH) || options->size_bytes != 0 ||
+                 options->flags & LILCACHE_ANONYMOUS;
+    if (sized && !lc_geometry_make(options->size_bytes, options->max_value_bytes,
+                                   options->max_processes, 0, cores, &g)) {
         return segment_fail(error, LILCACHE_INVALID, 0, "size, max_value");
     }
     int failed = lc_fork_init();

@@ -72,6 +72,16 @@ static void write_count(struct lc_segment *segment, enum lc_row_counter which) {
     }
 }
 
+/* Whether the record matches its checksum; a mismatch is counted. */
+static bool write_verify_locked(const struct lc_shard *shard,
+                                const struct lc_record *record) {
+    bool right = lc_append_verify(shard, record);
+    if (!right) {
+        write_count(shard->segment, LC_ROW_corrupt_reads);
+    }
+    return right;
+}
+
 static void write_look_locked(const struct lc_shard *shard, const struct lc_key *key,
                               struct write_spot *spot) {
     spot->linked = lc_index_find_locked(shard, key->hash, key->bytes, key->length,
@@ -423,7 +433,7 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
         if (spot.visible) {
             memcpy(out, shard->heap + record->value_at, record->value_length);
             result = LILCACHE_PACK(lc_record_value_type(record), record->value_length);
-            if (!lc_append_verify(shard, record)) {
+            if (!write_verify_locked(shard, record)) {
                 result = LILCACHE_MISS;
             }
         }
@@ -492,7 +502,7 @@ static int write_touch_locked(struct lc_shard *shard, const struct lc_key *key,
     if (!(record->flags & LC_RECORD_EXPIRES) && expires == UINT64_MAX) {
         return LILCACHE_OK;
     }
-    if (!lc_append_verify(shard, record)) {
+    if (!write_verify_locked(shard, record)) {
         lc_index_change_locked(shard, &spot.found.place, 0, record->total, 0);
         return LILCACHE_MISS;
     }
@@ -527,7 +537,8 @@ static int write_incr_locked(struct lc_shard *shard, const struct lc_key *key,
     struct write_spot spot;
     struct lc_source source;
     write_look_locked(shard, key, &spot);
-    if (spot.visible) {
+    /* A damaged counter counts as none, so that its sum gets no fresh checksum. */
+    if (spot.visible && write_verify_locked(shard, &spot.found.record)) {
         const struct lc_record *record = &spot.found.record;
         int64_t value;
         if (lc_record_value_type(record) != LILCACHE_TYPE_INT64 ||

@@ -383,10 +383,11 @@ static void scene_end(const char *scene) {
     lilcache_close(w.cache);
 }
 
-/* Do `step` until its next call would change the statistic by at least `least`, and stop
- * just before. */
-static void go_on_until(const char *statistic, uint64_t least, void (*step)(void)) {
-    for (int i = 0; i < 20000; i++) {
+/* Do `step`, at most `limit` times, until its next call would change the statistic by at
+ * least `least`, and stop just before. */
+static bool come_before(const char *statistic, uint64_t least, void (*step)(void),
+                        int limit) {
+    for (int i = 0; i < limit; i++) {
         struct world world = w;
         uint64_t before = ct_stat(w.cache, statistic);
         save(w.saved);
@@ -394,10 +395,16 @@ static void go_on_until(const char *statistic, uint64_t least, void (*step)(void
         if (ct_stat(w.cache, statistic) >= before + least) {
             w = world;
             restore(w.saved);
-            return;
+            return true;
         }
     }
-    LCT_FAIL("%s never changed by %llu", statistic, (unsigned long long)least);
+    return false;
+}
+
+static void go_on_until(const char *statistic, uint64_t least, void (*step)(void)) {
+    if (!come_before(statistic, least, step, 20000)) {
+        LCT_FAIL("%s never changed by %llu", statistic, (unsigned long long)least);
+    }
 }
 
 TEST(empty, 60) {
@@ -433,11 +440,6 @@ TEST(growing_index, 120) {
 }
 
 static void step_delete(void) {
-    while (w.used == 0) { /* nothing moved this time: fill and empty it once more */
-        for (int i = 0; i < 1900; i++) {
-            step_crumb();
-        }
-    }
     uint32_t n = KEY_FREE + --w.used;
     CHECK_EQ(ct_delete(w.cache, n), LILCACHE_OK);
     w.keys[n] = (struct value){0};
@@ -456,13 +458,24 @@ TEST(shrinking_index, 120) {
     scene_end("shrinking index");
 }
 
+/* Whether a group has to move depends on the hash key, which each segment draws anew. */
 TEST(moving_index, 120) {
-    scene_begin(false);
-    put_roles();
-    for (int i = 0; i < 1900; i++) {
-        step_crumb();
+    struct world blank = w;
+    bool found = false;
+    for (int i = 0; i < 30 && !found; i++) {
+        w = blank;
+        scene_begin(false);
+        put_roles();
+        for (int n = 0; n < 1900; n++) {
+            step_crumb();
+        }
+        found = come_before("moves", 1, step_delete, 1900);
+        if (!found) {
+            free(w.saved);
+            lilcache_close(w.cache);
+        }
     }
-    go_on_until("moves", 1, step_delete);
+    CHECK(found);
     scene_end("moving index");
 }
 

@@ -1,4 +1,5 @@
-/* lc_fork.c: a view taken before fork is valid in both processes until each drops its own. */
+/* lc_fork.c: a view taken before fork is valid in both processes until each drops its
+ * own. */
 #include "cachetest.h"
 #include "lc_row.h"
 
