@@ -1,7 +1,8 @@
 """Many processes on few cores over one small segment, in C; every value is checked.
 
-The programs decide by themselves whether anything was wrong and whether enough happened;
-here their summary is read once more, for the numbers that must not be taken on trust.
+The programs decide by themselves whether anything was wrong and whether enough
+happened; here their summary is read once more, for the numbers that must not be taken
+on trust.
 """
 
 from __future__ import annotations
