@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "lc_crash.h"
@@ -43,10 +44,11 @@ static bool hold_find_point(const char *name) {
     return false;
 }
 
-/* Points of clear, of pins and of large values have an operation of their own. */
+/* Some points are met by large values only. What is set is read, so that eviction finds
+ * survivors. */
 static void hold_by_sets(struct lilcache *cache) {
     bool large = wanted == LC_CRASH_large_reserved || wanted == LC_CRASH_large_copied ||
-                 wanted == LC_CRASH_pin_stored;
+                 wanted == LC_CRASH_pin_stored || wanted == LC_CRASH_run_continued;
     size_t length = large ? (size_t)lilcache_max_value(cache) / 2 : HOLD_SMALL_BYTES;
     char *value = calloc(1, length);
     for (int i = 0; value && i < HOLD_SETS_MAX && !held; i++) {
@@ -57,6 +59,7 @@ static void hold_by_sets(struct lilcache *cache) {
             status = lilcache_set(cache, key, (size_t)used, LILCACHE_KEY_BYTES, value,
                                   length, 0, LILCACHE_TTL_NONE, LILCACHE_SET);
         } while (status == LILCACHE_BUSY);
+        lilcache_get(cache, key, (size_t)used, LILCACHE_KEY_BYTES, value, length);
     }
     free(value);
 }
@@ -74,6 +77,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     options.name = argv[1];
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody else would wake it or end it */
     int status = lilcache_open(&options, &cache, &error);
     if (status != LILCACHE_OK) {
         fprintf(stderr, "hold_lock: %s at %s: %s\n", lilcache_status_name(status),
