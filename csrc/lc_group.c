@@ -52,13 +52,14 @@ static bool group_put(struct lc_shard *shard, struct lc_group *group, uint64_t w
     for (uint32_t distance = 0; distance <= reach; distance++) {
         struct shm_bucket *bucket = lc_group_bucket(shard, group, at);
         for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
-            if (bucket->bk_slot[i] != 0) {
+            if (lc_load_relaxed(&bucket->bk_slot[i]) != 0) {
                 continue;
             }
             lc_store_relaxed(&bucket->bk_slot[i], word);
             for (uint32_t p = 0; live && p < distance; p++) {
                 if (lc_overflow_of(passed[p]->bk_overflow, tag) != 255) {
-                    passed[p]->bk_overflow += 1ULL << ((tag & 7) * 8);
+                    lc_store_relaxed(&passed[p]->bk_overflow,
+                                     passed[p]->bk_overflow + (1ULL << ((tag & 7) * 8)));
                 }
             }
             return true;
@@ -295,7 +296,7 @@ static bool group_place(const struct lc_shard *shard, uint32_t number, uint64_t 
         uint64_t *ghost = NULL;
         uint64_t oldest = 0;
         for (uint32_t i = 0; bucket && i < LC_BUCKET_SLOTS; i++) {
-            uint64_t word = bucket->bk_slot[i];
+            uint64_t word = lc_load_relaxed(&bucket->bk_slot[i]);
             if (lc_slot_is_live(word)) {
                 continue;
             }
@@ -330,7 +331,7 @@ static bool group_sacrifice(struct lc_shard *shard, uint32_t number, uint64_t ta
     uint32_t home = lc_group_home(&group, tag);
     struct shm_bucket *bucket = lc_group_bucket(shard, &group, home);
     for (uint32_t i = 0; bucket && i < LC_BUCKET_SLOTS; i++) {
-        uint64_t word = bucket->bk_slot[i];
+        uint64_t word = lc_load_relaxed(&bucket->bk_slot[i]);
         if (lc_slot_is_live(word) &&
             (!victim.slot || lc_slot_hits(word) < lc_slot_hits(victim.word))) {
             uint64_t its_tag = lc_slot_tag(word);

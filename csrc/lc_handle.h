@@ -69,8 +69,8 @@ struct lc_segment {
     pthread_mutex_t pin_mutex; /* guards pins and the claim of a row */
     struct lc_local_pin *pins; /* row_pins entries */
     uint32_t pin_epoch;        /* tells tokens of pins that a fork has voided */
-    bool sweep_wanted;         /* pins were in the way; they may be of the dead */
-    uint64_t sweep_after_ms;   /* monotonic; rate of sweeps */
+    uint32_t sweep_wanted;     /* relaxed: pins were in the way, perhaps of the dead */
+    uint64_t sweep_after_ms;   /* relaxed: monotonic; rate of sweeps */
     uint64_t claim_after_ms;   /* monotonic; rate of attempts to get a row */
     uint64_t calls;            /* paces the look whether the name is still there */
     uint32_t references;       /* handles of this process; guarded by the registry */

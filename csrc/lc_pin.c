@@ -58,7 +58,7 @@ static int pin_new(struct lc_segment *segment, struct shm_row *row, uint64_t wor
     uint64_t quota = (uint64_t)segment->shards[0].block_count * segment->shard_count / 2;
     int index = lc_pin_blocks(segment) + blocks <= quota ? pin_find(segment, 0) : -1;
     if (index < 0) {
-        segment->sweep_wanted = true; /* the places may be held by the dead */
+        lc_store_relaxed32(&segment->sweep_wanted, 1); /* the places may be held by the dead */
         return -1;
     }
     segment->pins[index] = (struct lc_local_pin){.word = word, .blocks = blocks};

@@ -104,9 +104,9 @@ void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *
 
 void lc_row_sweep_paced(struct lc_segment *segment) {
     uint64_t now = lc_os_monotonic_ms();
-    if (now >= segment->sweep_after_ms) {
-        segment->sweep_after_ms = now + ROW_PACE_MS;
-        segment->sweep_wanted = false;
+    if (now >= lc_load_relaxed(&segment->sweep_after_ms)) {
+        lc_store_relaxed(&segment->sweep_after_ms, now + ROW_PACE_MS);
+        lc_store_relaxed32(&segment->sweep_wanted, 0);
         lc_row_sweep(segment);
     }
 }

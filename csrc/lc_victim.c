@@ -41,7 +41,7 @@ static bool victim_is_pinned(const struct lc_shard *shard, uint32_t head) {
     bool pinned = lc_pin_any_locked(shard->segment, shard->number, head,
                                     lc_block_length_locked(shard, head));
     if (pinned) { /* perhaps by a dead process [Z3] */
-        shard->segment->sweep_wanted = true;
+        lc_store_relaxed32(&shard->segment->sweep_wanted, 1);
     }
     return pinned;
 }

@@ -56,7 +56,8 @@ static int write_enter(struct lc_shard *shard) {
 /* Leave, and see to pins of the dead if they are in the way. */
 static void write_leave(struct lc_shard *shard, int status) {
     struct lc_segment *segment = shard->segment;
-    bool wanted = shard->ctl->sh_parked_blocks > 0 || segment->sweep_wanted;
+    bool wanted = shard->ctl->sh_parked_blocks > 0 ||
+                  lc_load_relaxed32(&segment->sweep_wanted) != 0;
     lc_shard_leave(shard);
     if (LC_UNLIKELY(status == LILCACHE_NO_SPACE)) {
         lc_row_sweep(segment);

@@ -89,7 +89,8 @@ struct lc_shard *ct_shard(struct lilcache *cache) {
 }
 
 void ct_key(uint64_t n, char out[CT_KEY_BYTES + 1]) {
-    snprintf(out, CT_KEY_BYTES + 1, "key-%012llx", (unsigned long long)n & 0xFFFFFFFFFFFF);
+    snprintf(out, CT_KEY_BYTES + 1, "key-%012llx",
+             (unsigned long long)n & 0xFFFFFFFFFFFF);
 }
 
 void ct_fill(void *to, size_t length, uint64_t seed) {
@@ -132,8 +133,8 @@ int ct_set_ttl(struct lilcache *cache, uint64_t n, uint64_t seed, size_t length,
     void *value = scratch(length + 1);
     ct_key(n, key);
     ct_fill(value, length, seed);
-    return lilcache_set(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value, length, 7, ttl_ms,
-                        LILCACHE_SET);
+    return lilcache_set(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value, length, 7,
+                        ttl_ms, LILCACHE_SET);
 }
 
 int ct_set(struct lilcache *cache, uint64_t n, uint64_t seed, size_t length) {
@@ -146,7 +147,8 @@ int ct_delete(struct lilcache *cache, uint64_t n) {
     return lilcache_delete(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR);
 }
 
-enum ct_outcome ct_get(struct lilcache *cache, uint64_t n, uint64_t seed, size_t length) {
+enum ct_outcome ct_get(struct lilcache *cache, uint64_t n, uint64_t seed,
+                       size_t length) {
     char key[CT_KEY_BYTES + 1];
     void *value = scratch(length + 1);
     ct_key(n, key);

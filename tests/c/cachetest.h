@@ -10,7 +10,7 @@
 
 #define MIB (1024ULL * 1024)
 
-/* --- randomness -------------------------------------------------------------------- */
+/* --- randomness ------------------------------------------------------------------- */
 
 struct ct_random {
     uint64_t state;
@@ -22,7 +22,7 @@ uint64_t ct_below(struct ct_random *random, uint64_t limit);
 /* From `low` to `high`, both included, each order of magnitude alike. */
 uint64_t ct_spread(struct ct_random *random, uint64_t low, uint64_t high);
 
-/* --- caches ------------------------------------------------------------------------ */
+/* --- caches ----------------------------------------------------------------------- */
 
 /* A memfd segment with one shard. */
 struct lilcache *ct_open(uint64_t size);
@@ -39,7 +39,7 @@ void ct_check_unhurt(struct lilcache *cache);
 /* The only shard, for tests of one module. */
 struct lc_shard *ct_shard(struct lilcache *cache);
 
-/* --- keys and values ---------------------------------------------------------------- */
+/* --- keys and values -------------------------------------------------------------- */
 
 /* Key number n, 16 bytes. */
 #define CT_KEY_BYTES 16
@@ -56,11 +56,13 @@ int ct_delete(struct lilcache *cache, uint64_t n);
 
 enum ct_outcome { CT_MISS = 0, CT_RIGHT = 1, CT_WRONG = 2 };
 /* Get key n and compare with the value of this seed and length. */
-enum ct_outcome ct_get(struct lilcache *cache, uint64_t n, uint64_t seed, size_t length);
+enum ct_outcome ct_get(struct lilcache *cache, uint64_t n, uint64_t seed,
+                       size_t length);
 
-/* --- crash points ------------------------------------------------------------------- */
+/* --- crash points ----------------------------------------------------------------- */
 
-/* Do nothing (the hook's reset value), count points, or raise a signal at one of them. */
+/* Do nothing (the hook's reset value), count points, or raise a signal at one of them.
+ */
 struct ct_crash {
     uint64_t count; /* points passed so far */
     uint64_t at;    /* raise when count reaches it; 0: never */

@@ -1,7 +1,8 @@
-/* hold_lock <name> [crash point]: attach to the segment that lilcache_open knows by this
- * base name, and stop inside a write at the crash point, lock_taken by default. Prints
- * "held" just before it stops; once continued it finishes the write, prints "done" and
- * ends with 0. 1: the write never came to that point; 2: no such segment or point. */
+/* hold_lock <name> [crash point]: attach to the segment that lilcache_open knows by
+ * this base name, and stop inside a write at the crash point, lock_taken by default.
+ * Prints "held" just before it stops; once continued it finishes the write, prints
+ * "done" and ends with 0. 1: the write never came to that point; 2: no such segment or
+ * point. */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include "lc_crash.h"
 #include "lilcache.h"
 
-#define HOLD_SETS_MAX 200000
+#define HOLD_SETS_MAX    200000
 #define HOLD_SMALL_BYTES 200
 
 void (*lc_crash_hook)(enum lc_crash_point point);

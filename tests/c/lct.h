@@ -6,10 +6,11 @@
  *
  *   int main(int argc, char **argv) { return lct_main(argc, argv); }
  *
- * Each test runs in a process and process group of its own and is killed, with all that it
- * started, after its seconds. A number among the arguments is for the test (lct_number) and
- * lifts the limit; any other word runs only the tests whose name contains it, '-' and '_'
- * being one. Segments named by lct_name disappear with the test. */
+ * Each test runs in a process and process group of its own and is killed, with all that
+ * it started, after its seconds. A number among the arguments is for the test
+ * (lct_number) and lifts the limit; any other word runs only the tests whose name
+ * contains it, '-' and '_' being one. Segments named by lct_name disappear with the
+ * test. */
 #ifndef LCT_H
 #define LCT_H
 
@@ -27,7 +28,7 @@
 #include <unistd.h>
 
 #define LCT_TESTS_MAX 64
-#define LCT_FAILED 99 /* exit code of a process whose CHECK failed */
+#define LCT_FAILED    99 /* exit code of a process whose CHECK failed */
 
 #define LCT_MAYBE __attribute__((unused))
 
@@ -43,37 +44,37 @@ static unsigned long long lct_argument;
 static bool lct_has_argument;
 static pid_t lct_group; /* of the running test */
 
-#define TEST(name_, seconds_)                                                      \
-    static void test_##name_(void);                                                \
-    __attribute__((constructor)) static void lct_add_##name_(void) {               \
-        lct_tests[lct_test_count++] =                                              \
-            (struct lct_test){#name_, test_##name_, seconds_};                     \
-    }                                                                              \
+#define TEST(name_, seconds_)                                                          \
+    static void test_##name_(void);                                                    \
+    __attribute__((constructor)) static void lct_add_##name_(void) {                   \
+        lct_tests[lct_test_count++] =                                                  \
+            (struct lct_test){#name_, test_##name_, seconds_};                         \
+    }                                                                                  \
     static void test_##name_(void)
 
 /* _exit: the leak checker has nothing to say about a test that stopped half-way. */
-#define LCT_FAIL(...)                                                              \
-    do {                                                                           \
-        fprintf(stderr, "  %s:%d: ", __FILE__, __LINE__);                          \
-        fprintf(stderr, __VA_ARGS__);                                              \
-        fputc('\n', stderr);                                                       \
-        _exit(LCT_FAILED);                                                         \
+#define LCT_FAIL(...)                                                                  \
+    do {                                                                               \
+        fprintf(stderr, "  %s:%d: ", __FILE__, __LINE__);                              \
+        fprintf(stderr, __VA_ARGS__);                                                  \
+        fputc('\n', stderr);                                                           \
+        _exit(LCT_FAILED);                                                             \
     } while (0)
 
-#define CHECK(expr)                                                                \
-    do {                                                                           \
-        if (!(expr)) {                                                             \
-            LCT_FAIL("%s", #expr);                                                 \
-        }                                                                          \
+#define CHECK(expr)                                                                    \
+    do {                                                                               \
+        if (!(expr)) {                                                                 \
+            LCT_FAIL("%s", #expr);                                                     \
+        }                                                                              \
     } while (0)
 
-#define CHECK_EQ(a, b)                                                             \
-    do {                                                                           \
-        long long lct_a = (long long)(a);                                          \
-        long long lct_b = (long long)(b);                                          \
-        if (lct_a != lct_b) {                                                      \
-            LCT_FAIL("%s is %lld, not %s = %lld", #a, lct_a, #b, lct_b);           \
-        }                                                                          \
+#define CHECK_EQ(a, b)                                                                 \
+    do {                                                                               \
+        long long lct_a = (long long)(a);                                              \
+        long long lct_b = (long long)(b);                                              \
+        if (lct_a != lct_b) {                                                          \
+            LCT_FAIL("%s is %lld, not %s = %lld", #a, lct_a, #b, lct_b);               \
+        }                                                                              \
     } while (0)
 
 /* The number given on the command line, else `otherwise`. */

@@ -1,19 +1,20 @@
-/* A process killed at every crash point of every write, in every state that makes the write
- * do something else; and its successor killed at every point of the recovery.
+/* A process killed at every crash point of every write, in every state that makes the
+ * write do something else; and its successor killed at every point of the recovery.
  *
  *   prepare a scene, save the segment's bytes
- *   k = 1, 2, ..: put the bytes back, fork, die at the k-th point of the operation, look
+ *   k = 1, 2, ..: put the bytes back, fork, die at the k-th point of the operation,
+ * look
  *
  * The operation of the last k completes. Points outside the lock need no repair. */
 #include "cachetest.h"
 
 #define KEYS_MAX 2048
-#define SIZE (1 * MIB)
-#define FOREVER 1000000 /* ms */
+#define SIZE     (1 * MIB)
+#define FOREVER  1000000 /* ms */
 
 /* An operation that empties a window passes thousands of points, the same few over and
  * over: after the first DENSE every one in STRIDE, which divides no round of them. */
-#define DENSE 150
+#define DENSE  150
 #define STRIDE 17
 
 /* Keys with a role; the scenes' own keys begin at KEY_FREE. */
@@ -36,8 +37,8 @@ static struct world {
     struct ct_random random;
 } w;
 
-/* In memory shared by all tests: which points a process was killed at, and where the last
- * one died. */
+/* In memory shared by all tests: which points a process was killed at, and where the
+ * last one died. */
 static struct score {
     uint64_t kills[LC_CRASH_POINT_COUNT];
     uint64_t deaths;
@@ -58,9 +59,20 @@ static void die_at(uint64_t k) {
     lc_crash_hook = die_hook;
 }
 
-/* --- operations ---------------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------------------- */
 
-enum verb { V_SET, V_ADD, V_REPLACE, V_CAS, V_DELETE, V_POP, V_INCR, V_TOUCH, V_CLEAR, V_MANY };
+enum verb {
+    V_SET,
+    V_ADD,
+    V_REPLACE,
+    V_CAS,
+    V_DELETE,
+    V_POP,
+    V_INCR,
+    V_TOUCH,
+    V_CLEAR,
+    V_MANY
+};
 
 static const struct deed {
     const char *name;
@@ -103,8 +115,8 @@ static int deed_many(const struct deed *deed) {
         lengths[i] = deed->length;
         types[i] = 7;
     }
-    return lilcache_set_many(w.cache, MANY, keys, key_lengths, key_types, values, lengths,
-                             types, LILCACHE_TTL_NONE, results) == MANY
+    return lilcache_set_many(w.cache, MANY, keys, key_lengths, key_types, values,
+                             lengths, types, LILCACHE_TTL_NONE, results) == MANY
                ? LILCACHE_OK
                : (int)results[MANY - 1];
 }
@@ -139,7 +151,8 @@ static int deed_run(const struct deed *deed) {
         status = ct_delete(w.cache, deed->key);
         break;
     case V_POP:
-        popped = lilcache_pop(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old, sizeof old);
+        popped =
+            lilcache_pop(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old, sizeof old);
         status = popped < 0 ? (int)popped : LILCACHE_OK;
         break;
     case V_INCR:
@@ -183,7 +196,7 @@ static struct value deed_after(const struct deed *deed, const struct value *befo
     }
 }
 
-/* --- looking ------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------- */
 
 enum found { FOUND_NOTHING, FOUND_IT, FOUND_OTHER };
 
@@ -192,12 +205,13 @@ static enum found look(uint32_t n, const struct value *wanted) {
     int64_t number;
     if (!wanted->present || !wanted->number) {
         enum ct_outcome outcome = ct_get(w.cache, n, wanted->seed, wanted->length);
-        return outcome == CT_MISS                          ? FOUND_NOTHING
+        return outcome == CT_MISS                       ? FOUND_NOTHING
                : outcome == CT_RIGHT && wanted->present ? FOUND_IT
-                                                           : FOUND_OTHER;
+                                                        : FOUND_OTHER;
     }
     ct_key(n, key);
-    int64_t result = lilcache_get(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &number, 8);
+    int64_t result =
+        lilcache_get(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &number, 8);
     if (result == LILCACHE_MISS) {
         return FOUND_NOTHING;
     }
@@ -262,7 +276,9 @@ static void first_operation(const struct deed *deed, uint64_t k, bool completed)
     }
 }
 
-static void restore(const uint8_t *bytes) { memcpy(w.cache->segment->base, bytes, SIZE); }
+static void restore(const uint8_t *bytes) {
+    memcpy(w.cache->segment->base, bytes, SIZE);
+}
 
 static void save(uint8_t *bytes) { memcpy(bytes, w.cache->segment->base, SIZE); }
 
@@ -332,7 +348,7 @@ static void sweep_deed(const struct deed *deed, const char *scene) {
     }
 }
 
-/* --- scenes -------------------------------------------------------------------------- */
+/* --- scenes ----------------------------------------------------------------------- */
 
 static void put(uint32_t n, uint64_t length, int64_t ttl) {
     uint64_t seed = ct_random(&w.random) | 1;
@@ -341,7 +357,9 @@ static void put(uint32_t n, uint64_t length, int64_t ttl) {
     w.keys[n] = (struct value){true, false, seed, length};
 }
 
-static void put_next(uint64_t length) { put(KEY_FREE + w.used++, length, LILCACHE_TTL_NONE); }
+static void put_next(uint64_t length) {
+    put(KEY_FREE + w.used++, length, LILCACHE_TTL_NONE);
+}
 
 static void put_roles(void) {
     char key[CT_KEY_BYTES + 1];
@@ -383,8 +401,8 @@ static void scene_end(const char *scene) {
     lilcache_close(w.cache);
 }
 
-/* Do `step`, at most `limit` times, until its next call would change the statistic by at
- * least `least`, and stop just before. */
+/* Do `step`, at most `limit` times, until its next call would change the statistic by
+ * at least `least`, and stop just before. */
 static bool come_before(const char *statistic, uint64_t least, void (*step)(void),
                         int limit) {
     for (int i = 0; i < limit; i++) {
@@ -458,7 +476,8 @@ TEST(shrinking_index, 120) {
     scene_end("shrinking index");
 }
 
-/* Whether a group has to move depends on the hash key, which each segment draws anew. */
+/* Whether a group has to move depends on the hash key, which each segment draws anew.
+ */
 TEST(moving_index, 120) {
     struct world blank = w;
     bool found = false;
@@ -504,8 +523,8 @@ TEST(full, 200) {
 }
 
 static void step_large(void) {
-    put(KEY_FREE + (uint32_t)ct_below(&w.random, 40), 70000 + ct_below(&w.random, 150000),
-        LILCACHE_TTL_NONE);
+    put(KEY_FREE + (uint32_t)ct_below(&w.random, 40),
+        70000 + ct_below(&w.random, 150000), LILCACHE_TTL_NONE);
 }
 
 TEST(full_of_runs, 200) {
@@ -535,10 +554,10 @@ TEST(expired, 120) {
     scene_end("expired");
 }
 
-/* --- what the sweeps do not see ------------------------------------------------------ */
+/* --- what the sweeps do not see --------------------------------------------------- */
 
-/* A writer of a large value holds a pin while it copies. Many of them die; the space comes
- * back. */
+/* A writer of a large value holds a pin while it copies. Many of them die; the space
+ * comes back. */
 TEST(dead_large_writers_leave_no_hole, 60) {
     static const int points[] = {LC_CRASH_large_reserved, LC_CRASH_large_copied};
     struct lilcache *cache = ct_open(4 * MIB);

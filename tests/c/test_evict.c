@@ -8,9 +8,10 @@
 #define SMALL_ITEMS 440000u
 #define LARGE_ITEMS 15000u
 
-/* Sets `count` new keys from `first` on and returns how many are there afterwards; every
- * one that is has its value. */
-static uint64_t fill(struct lilcache *cache, uint64_t first, uint64_t count, size_t length) {
+/* Sets `count` new keys from `first` on and returns how many are there afterwards;
+ * every one that is has its value. */
+static uint64_t fill(struct lilcache *cache, uint64_t first, uint64_t count,
+                     size_t length) {
     uint64_t held = 0;
     for (uint64_t n = first; n < first + count; n++) {
         CHECK_EQ(ct_set(cache, n, n, length), LILCACHE_OK);
@@ -28,8 +29,9 @@ TEST(a_64_mib_segment_holds_small_then_large_then_small_items, 120) {
     uint64_t small = fill(cache, 0, 500000, 100);
     uint64_t large = fill(cache, 1000000, 20000, 4096);
     uint64_t again = fill(cache, 2000000, 500000, 100);
-    printf("  held %llu small, %llu large, %llu small items\n", (unsigned long long)small,
-           (unsigned long long)large, (unsigned long long)again);
+    printf("  held %llu small, %llu large, %llu small items\n",
+           (unsigned long long)small, (unsigned long long)large,
+           (unsigned long long)again);
     CHECK(small >= SMALL_ITEMS);
     CHECK(large >= LARGE_ITEMS);
     CHECK(again >= SMALL_ITEMS);

@@ -59,12 +59,9 @@ TEST(powers_of_two, 10) {
         uint64_t size;
         uint32_t shards, blocks_from, block_bytes, rows;
     } wanted[] = {
-        {1 * MIB, 1, 240, 4096, 64},
-        {2 * MIB, 1, 240, 8192, 64},
-        {4 * MIB, 1, 240, 16 << 10, 256},
-        {64 * MIB, 1, 250, 256 << 10, 256},
-        {1024 * MIB, 8, 250, 512 << 10, 256},
-        {65536 * MIB, 8, 4090, 2 << 20, 256},
+        {1 * MIB, 1, 240, 4096, 64},          {2 * MIB, 1, 240, 8192, 64},
+        {4 * MIB, 1, 240, 16 << 10, 256},     {64 * MIB, 1, 250, 256 << 10, 256},
+        {1024 * MIB, 8, 250, 512 << 10, 256}, {65536 * MIB, 8, 4090, 2 << 20, 256},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         struct lc_geometry g;
@@ -84,13 +81,14 @@ TEST(powers_of_two, 10) {
 TEST(attach_repeats_it, 10) {
     struct ct_random random = {6};
     for (int i = 0; i < 2000; i++) {
-        uint64_t size = MIB + (ct_random(&random) % (64ULL << 30) >> ct_below(&random, 16));
+        uint64_t size =
+            MIB + (ct_random(&random) % (64ULL << 30) >> ct_below(&random, 16));
         struct lc_geometry made;
         struct lc_geometry again;
         size = lc_min64(size, LC_SIZE_MAX);
         CHECK(lc_geometry_make(size, 0, 0, 0, 8, &made));
-        CHECK(lc_geometry_make(size, made.max_value, made.row_count, made.shard_count, 1,
-                               &again));
+        CHECK(lc_geometry_make(size, made.max_value, made.row_count, made.shard_count,
+                               1, &again));
         CHECK(memcmp(&made, &again, sizeof made) == 0);
     }
 }
@@ -117,7 +115,8 @@ TEST(impossible_sizes, 10) {
     CHECK(!lc_geometry_make(MIB, UINT64_MAX, 0, 0, 1, &g));
     CHECK(!lc_geometry_make(64 * MIB, 0, 0, 3, 1, &g));
     CHECK(!lc_geometry_make(64 * MIB, 0, 0, 128, 1, &g));
-    CHECK(!lc_geometry_make(64 * MIB, 16 * MIB, 0, 8, 1, &g)); /* no shard could hold it */
+    CHECK(!lc_geometry_make(64 * MIB, 16 * MIB, 0, 8, 1,
+                            &g)); /* no shard could hold it */
 }
 
 TEST(rows_by_request, 10) {

@@ -26,7 +26,8 @@ TEST(vectors_by_length, 10) {
     CHECK(lc_hash(key, input, 63, 0) == 0x9d199062b7bbb3a8);
 }
 
-/* CPython hashes bytes with SipHash-1-3, and with a key of zeros under PYTHONHASHSEED=0. */
+/* CPython hashes bytes with SipHash-1-3, and with a key of zeros under
+ * PYTHONHASHSEED=0. */
 TEST(vectors_of_cpython, 10) {
     const uint64_t key[2] = {0, 0};
     CHECK(lc_hash(key, "abc", 3, 0) == 0xc03bc3a0042630f2);

@@ -1,17 +1,17 @@
-/* Random operations against a naive model, in one process. The model knows for every key
- * the value it may have; a hit must be that value, and a miss is final. In segments with
- * room a miss is a failure. Argument: the seed. */
+/* Random operations against a naive model, in one process. The model knows for every
+ * key the value it may have; a hit must be that value, and a miss is final. In segments
+ * with room a miss is a failure. Argument: the seed. */
 #include "cachetest.h"
 
-#define KEYS 1200
-#define PINS 8
-#define BATCH 8
+#define KEYS        1200
+#define PINS        8
+#define BATCH       8
 #define CHECK_EVERY 500
 
 struct entry {
-    bool present;  /* no miss seen since it was stored */
-    bool stamped;  /* stamp is known */
-    bool number;   /* an INT64 of this value */
+    bool present; /* no miss seen since it was stored */
+    bool stamped; /* stamp is known */
+    bool number;  /* an INT64 of this value */
     uint32_t stamp;
     int64_t value;
     uint64_t seed; /* else bytes of this seed and length */
@@ -51,13 +51,15 @@ struct key {
     int type;
 };
 
-/* Four keys of each text, which differ by type only; some keys are long, but where every
- * key is to stay: for a record longer than a block, others may have to go. */
+/* Four keys of each text, which differ by type only; some keys are long, but where
+ * every key is to stay: for a record longer than a block, others may have to go. */
 static struct key key_of(uint32_t n) {
     static uint8_t bytes[LILCACHE_KEY_MAX];
     uint32_t text = n / 4;
     struct key key = {bytes, 1 + text % 40, (int)(n % 4)};
-    key.length = text == 7 && !m.roomy ? LILCACHE_KEY_MAX : text == 8 ? 3000 : lc_max64(key.length, 3);
+    key.length = text == 7 && !m.roomy ? LILCACHE_KEY_MAX
+                 : text == 8           ? 3000
+                                       : lc_max64(key.length, 3);
     memset(bytes, 'k', key.length);
     memcpy(bytes + key.length - 2, &(uint16_t){(uint16_t)text}, 2);
     return key;
@@ -103,7 +105,7 @@ static void check_value(const struct entry *e, int64_t result, const void *data)
                     : ct_matches(data, e->length, e->seed));
 }
 
-/* --- values and expiry to come ------------------------------------------------------ */
+/* --- values and expiry to come ---------------------------------------------------- */
 
 static int64_t any_ttl(void) {
     switch (any(6)) {
@@ -131,7 +133,8 @@ static struct entry any_value(void) {
         memcpy(m.in, &e.value, 8);
         return e;
     }
-    uint64_t top = any(20) == 0 ? m.value_max : lc_min64(m.value_max, 3 * m.block_bytes);
+    uint64_t top =
+        any(20) == 0 ? m.value_max : lc_min64(m.value_max, 3 * m.block_bytes);
     e.length = any(30) == 0 ? m.value_max : ct_spread(&m.random, 0, top);
     ct_fill(m.in, e.length, e.seed);
     return e;
@@ -147,7 +150,7 @@ static bool refused(int status, uint64_t length) {
     return true;
 }
 
-/* --- operations ---------------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------------------- */
 
 static void do_get(uint32_t n) {
     struct entry *e = &m.entries[n];
@@ -173,8 +176,8 @@ static void do_set(uint32_t n, int mode) {
     struct entry next = any_value();
     int64_t ttl = any_ttl();
     clock_before();
-    int status = lilcache_set(m.cache, key.bytes, key.length, key.type, m.in, next.length,
-                              type_of(&next), ttl, mode);
+    int status = lilcache_set(m.cache, key.bytes, key.length, key.type, m.in,
+                              next.length, type_of(&next), ttl, mode);
     clock_after();
     if (refused(status, next.length)) {
         return;
@@ -207,8 +210,8 @@ static void do_cas(uint32_t n) {
         return;
     }
     clock_before();
-    int status = lilcache_cas(m.cache, key.bytes, key.length, key.type, m.in, next.length,
-                              type_of(&next), ttl, stamp);
+    int status = lilcache_cas(m.cache, key.bytes, key.length, key.type, m.in,
+                              next.length, type_of(&next), ttl, stamp);
     clock_after();
     if (refused(status, next.length)) {
         return;
@@ -326,7 +329,7 @@ static void do_clear(void) {
     }
 }
 
-/* --- many at once -------------------------------------------------------------------- */
+/* --- many at once ----------------------------------------------------------------- */
 
 struct batch {
     uint32_t n[BATCH];
@@ -393,8 +396,8 @@ static void do_set_many(void) {
         types[i] = (uint8_t)type_of(&next[i]);
     }
     clock_before();
-    lilcache_set_many(m.cache, BATCH, batch.keys, batch.key_lengths, batch.key_types, m.in,
-                      lengths, types, ttl, batch.results);
+    lilcache_set_many(m.cache, BATCH, batch.keys, batch.key_lengths, batch.key_types,
+                      m.in, lengths, types, ttl, batch.results);
     clock_after();
     for (int i = 0; i < BATCH; i++) {
         if (!refused((int)batch.results[i], lengths[i])) {
@@ -447,7 +450,7 @@ static void do_scan(void) {
     }
 }
 
-/* --- pins ---------------------------------------------------------------------------- */
+/* --- pins ------------------------------------------------------------------------- */
 
 static void verify_pin(const struct held *pin) {
     CHECK(ct_matches(pin->view.data, pin->view.length, pin->seed));
@@ -494,7 +497,7 @@ static void verify_pins(void) {
     }
 }
 
-/* --- runs ---------------------------------------------------------------------------- */
+/* --- runs ------------------------------------------------------------------------- */
 
 static void step(void) {
     uint32_t n = any_key();
@@ -564,13 +567,14 @@ static void run(uint64_t size, uint64_t value_max, uint32_t flags, bool roomy,
     ct_check_unhurt(m.cache);
     CHECK_EQ(ct_stat(m.cache, "pins"), 0);
     CHECK_EQ(ct_stat(m.cache, "contended_misses"), 0);
-    printf("  seed %llu: %llu hits, %llu lost, %llu refused beside pins, %llu evictions, "
-           "%llu relocations, %llu recycles\n",
-           (unsigned long long)seed, (unsigned long long)m.hits,
-           (unsigned long long)m.misses, (unsigned long long)m.refused,
-           (unsigned long long)ct_stat(m.cache, "evictions"),
-           (unsigned long long)ct_stat(m.cache, "relocations"),
-           (unsigned long long)ct_stat(m.cache, "recycles"));
+    printf(
+        "  seed %llu: %llu hits, %llu lost, %llu refused beside pins, %llu evictions, "
+        "%llu relocations, %llu recycles\n",
+        (unsigned long long)seed, (unsigned long long)m.hits,
+        (unsigned long long)m.misses, (unsigned long long)m.refused,
+        (unsigned long long)ct_stat(m.cache, "evictions"),
+        (unsigned long long)ct_stat(m.cache, "relocations"),
+        (unsigned long long)ct_stat(m.cache, "recycles"));
     free(m.in);
     free(m.out);
     lilcache_close(m.cache);
@@ -579,7 +583,9 @@ static void run(uint64_t size, uint64_t value_max, uint32_t flags, bool roomy,
 TEST(one_mib, 60) { run(1 * MIB, UINT64_MAX, 0, false, 40000); }
 TEST(two_mib, 60) { run(2 * MIB, UINT64_MAX, 0, false, 25000); }
 TEST(four_mib, 60) { run(4 * MIB, UINT64_MAX, 0, false, 15000); }
-TEST(four_mib_checksums, 60) { run(4 * MIB, UINT64_MAX, LILCACHE_CHECKSUMS, false, 8000); }
+TEST(four_mib_checksums, 60) {
+    run(4 * MIB, UINT64_MAX, LILCACHE_CHECKSUMS, false, 8000);
+}
 TEST(one_mib_of_crumbs, 60) { run(1 * MIB, 300, 0, true, 80000); }
 TEST(with_room, 60) { run(16 * MIB, 50000, 0, true, 60000); }
 TEST(with_room_for_large, 60) { run(128 * MIB, 300000, 0, true, 20000); }

@@ -1,5 +1,5 @@
-/* lc_record.h and lc_append.c: what a record looks like, and that nothing read from one is
- * believed. */
+/* lc_record.h and lc_append.c: what a record looks like, and that nothing read from one
+ * is believed. */
 #include "cachetest.h"
 #include "lc_append.h"
 #include "lc_block.h"
@@ -76,8 +76,8 @@ TEST(checksum_covers_all_that_is_constant, 10) {
         uint8_t *target = shard->heap + at + byte;
         struct lc_record changed;
         *target ^= 0x40;
-        CHECK(!lc_record_read(shard, at, &changed) ||
-              changed.total != record.total || changed.value_at != record.value_at ||
+        CHECK(!lc_record_read(shard, at, &changed) || changed.total != record.total ||
+              changed.value_at != record.value_at ||
               lc_append_checksum(shard, &changed, value) != sum);
         *target ^= 0x40;
     }
@@ -86,7 +86,8 @@ TEST(checksum_covers_all_that_is_constant, 10) {
 
 /* The bound asked for is enough wherever the record comes to lie. */
 TEST(bound_holds_for_every_place, 10) {
-    static const uint32_t lengths[] = {0, 1, 7, 8, 9, 4000, 65535, 65536, 65537, 1 << 20};
+    static const uint32_t lengths[] = {0,    1,     7,     8,     9,
+                                       4000, 65535, 65536, 65537, 1 << 20};
     for (uint32_t flags = 0; flags < 64; flags++) {
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
             for (uint64_t key_length = 1; key_length < 70; key_length++) {
@@ -139,7 +140,8 @@ TEST(random_headers_stay_in_bounds, 20) {
             accepted++;
             CHECK(record.total <= shard->record_max && record.key_length > 0);
             CHECK(record.offset + record.key_at + record.key_length <= record.value_at);
-            CHECK(record.value_at + record.value_length <= record.offset + record.total);
+            CHECK(record.value_at + record.value_length <=
+                  record.offset + record.total);
             CHECK(record.offset + record.total <= shard->heap_bytes);
         }
     }

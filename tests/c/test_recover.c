@@ -1,5 +1,5 @@
-/* Damage beyond an interrupted step: the shard is rebuilt from its records, or emptied, and
- * whatever is in the segment, nobody crashes, hangs or gets a wrong value.
+/* Damage beyond an interrupted step: the shard is rebuilt from its records, or emptied,
+ * and whatever is in the segment, nobody crashes, hangs or gets a wrong value.
  *
  * Argument: the seed of the random damage. */
 #include "cachetest.h"
@@ -35,8 +35,7 @@ static void drop(uint32_t n) {
 static uint32_t verify(void) {
     uint32_t found = 0;
     for (uint32_t n = 0; n < KEYS; n++) {
-        enum ct_outcome outcome =
-            ct_get(t.cache, n, t.keys[n].seed, t.keys[n].length);
+        enum ct_outcome outcome = ct_get(t.cache, n, t.keys[n].seed, t.keys[n].length);
         CHECK(outcome == CT_MISS || (outcome == CT_RIGHT && t.keys[n].present));
         found += outcome == CT_RIGHT;
     }
@@ -115,8 +114,14 @@ TEST(lost_pages_cost_nothing, 20) {
 /* A head whose word makes no sense: its own records are lost and no others. */
 TEST(damaged_block_words, 20) {
     static const uint64_t words[] = {
-        0, UINT64_MAX, 0x0F00000100000000, 0x0200FFFF00000000, 0x0000000300000000,
-        0x0400000200000000, 0x0500000100000000, 0x0200000000000000,
+        0,
+        UINT64_MAX,
+        0x0F00000100000000,
+        0x0200FFFF00000000,
+        0x0000000300000000,
+        0x0400000200000000,
+        0x0500000100000000,
+        0x0200000000000000,
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         fresh(1 * MIB, 0);
@@ -167,11 +172,13 @@ TEST(nothing_comes_back, 20) {
     lilcache_close(t.cache);
 }
 
-/* Killed between the record and its slot: a later rebuild does not take it for a value. */
+/* Killed between the record and its slot: a later rebuild does not take it for a value.
+ */
 TEST(unfinished_records_stay_out, 60) {
     static const int points[] = {
-        LC_CRASH_record_header_written, LC_CRASH_record_filled, LC_CRASH_slot_intent_armed,
-        LC_CRASH_large_reserved, LC_CRASH_large_copied,
+        LC_CRASH_record_header_written, LC_CRASH_record_filled,
+        LC_CRASH_slot_intent_armed,     LC_CRASH_large_reserved,
+        LC_CRASH_large_copied,
     };
     static const uint64_t lengths[] = {0, 10, 3000, 100000};
     for (size_t p = 0; p < sizeof points / sizeof *points; p++) {
@@ -195,7 +202,8 @@ TEST(unfinished_records_stay_out, 60) {
     }
 }
 
-/* A set whose condition failed after its large value was copied left a complete record. */
+/* A set whose condition failed after its large value was copied left a complete record.
+ */
 TEST(refused_large_records_stay_out, 20) {
     fresh(4 * MIB, 0);
     int status;
@@ -205,8 +213,8 @@ TEST(refused_large_records_stay_out, 20) {
         void *value = calloc(1, 200000);
         ct_key(KEYS + 5, key);
         ct_crash_arm(1, LC_CRASH_large_copied, SIGSTOP);
-        CHECK_EQ(lilcache_set(t.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value, 200000,
-                              0, 0, LILCACHE_ADD),
+        CHECK_EQ(lilcache_set(t.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                              200000, 0, 0, LILCACHE_ADD),
                  LILCACHE_EXISTS);
         _exit(0);
     }
@@ -229,13 +237,16 @@ TEST(ttl_type_and_stamp_survive, 20) {
     uint32_t stamp;
     uint32_t again;
     char out[64];
-    CHECK_EQ(lilcache_set(cache, "k", 1, LILCACHE_KEY_TUPLE, "value", 5, 77, 5000000, 0), 0);
+    CHECK_EQ(
+        lilcache_set(cache, "k", 1, LILCACHE_KEY_TUPLE, "value", 5, 77, 5000000, 0), 0);
     CHECK_EQ(lilcache_touch(cache, "k", 1, LILCACHE_KEY_TUPLE, 9000000), 0);
     CHECK_EQ(lilcache_incr(cache, "n", 1, LILCACHE_KEY_STR, 0, &number, 0, &number), 0);
     CHECK_EQ(lilcache_incr(cache, "n", 1, LILCACHE_KEY_STR, 1, NULL, 0, &number), 0);
-    CHECK(lilcache_gets(cache, "k", 1, LILCACHE_KEY_TUPLE, out, sizeof out, &stamp) >= 0);
+    CHECK(lilcache_gets(cache, "k", 1, LILCACHE_KEY_TUPLE, out, sizeof out, &stamp) >=
+          0);
     rebuild();
-    CHECK(lilcache_gets(cache, "k", 1, LILCACHE_KEY_TUPLE, out, sizeof out, &again) >= 0);
+    CHECK(lilcache_gets(cache, "k", 1, LILCACHE_KEY_TUPLE, out, sizeof out, &again) >=
+          0);
     CHECK_EQ(stamp, again);
     CHECK_EQ(lilcache_ttl(cache, "k", 1, LILCACHE_KEY_TUPLE, &ttl), 0);
     CHECK(ttl > 8000000 && ttl <= 9000000);
@@ -325,7 +336,7 @@ TEST(emptied_as_a_last_resort, 20) {
     lilcache_close(t.cache);
 }
 
-/* --- random damage -------------------------------------------------------------------- */
+/* --- random damage ---------------------------------------------------------------- */
 
 /* Anything but the header, which is believed once and copied, and the mutexes. */
 static uint8_t *any_place(struct lc_shard *shard) {
@@ -340,14 +351,16 @@ static uint8_t *any_place(struct lc_shard *shard) {
                8 * ct_below(&t.random, 6);
     case 2:
         at = offsetof(struct shm_shard, sh_epoch);
-        at += 8 * ct_below(&t.random, (offsetof(struct shm_shard, sh_counter) - at) / 8);
+        at +=
+            8 * ct_below(&t.random, (offsetof(struct shm_shard, sh_counter) - at) / 8);
         return (uint8_t *)shard->ctl + at;
     case 3:
         return segment->base + segment->rows_at +
                8 * ct_below(&t.random, segment->row_count * segment->row_bytes / 8);
     case 4: { /* index pages lie at the end */
         uint64_t from = shard->heap_bytes - 4 * (1ULL << shard->block_shift);
-        return shard->heap + from + 8 * ct_below(&t.random, (shard->heap_bytes - from) / 8);
+        return shard->heap + from +
+               8 * ct_below(&t.random, (shard->heap_bytes - from) / 8);
     }
     default:
         return shard->heap + 8 * ct_below(&t.random, shard->heap_bytes / 8);
@@ -397,7 +410,8 @@ static void work_on(void) {
             lilcache_scan(t.cache, &cursor, out, sizeof out, &count);
             break;
         case 2:
-            if (lilcache_pin(t.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &view) >= 0) {
+            if (lilcache_pin(t.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &view) >=
+                0) {
                 lilcache_unpin(t.cache, view.pin);
             }
             break;
@@ -418,8 +432,9 @@ static void work_on(void) {
     lilcache_check(t.cache, report, sizeof report);
 }
 
-/* With checksums a wrong value would need a collision of 64 bits. An old value is possible
- * where metadata was damaged, so only bytes are looked at: they are some value of the key. */
+/* With checksums a wrong value would need a collision of 64 bits. An old value is
+ * possible where metadata was damaged, so only bytes are looked at: they are some value
+ * of the key. */
 static void look_at_bytes(void) {
     for (uint32_t n = 0; n < KEYS; n++) {
         static uint8_t out[MIB];
@@ -452,7 +467,9 @@ TEST(random_damage_hurts_nobody, 200) {
             look_at_bytes();
             work_on();
             look_at_bytes();
-            _exit(ct_stat(t.cache, "emptied") ? 2 : ct_stat(t.cache, "rebuilt") ? 1 : 0);
+            _exit(ct_stat(t.cache, "emptied")   ? 2
+                  : ct_stat(t.cache, "rebuilt") ? 1
+                                                : 0);
         }
         int status;
         CHECK(waitpid(child, &status, 0) == child);
@@ -462,8 +479,9 @@ TEST(random_damage_hurts_nobody, 200) {
         }
         outcomes[WEXITSTATUS(status)]++;
     }
-    printf("  %llu repaired, %llu rebuilt, %llu emptied\n", (unsigned long long)outcomes[0],
-           (unsigned long long)outcomes[1], (unsigned long long)outcomes[2]);
+    printf("  %llu repaired, %llu rebuilt, %llu emptied\n",
+           (unsigned long long)outcomes[0], (unsigned long long)outcomes[1],
+           (unsigned long long)outcomes[2]);
 }
 
 int main(int argc, char **argv) { return lct_main(argc, argv); }

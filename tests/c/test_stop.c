@@ -1,8 +1,8 @@
-/* A process stopped inside the lock: readers do not notice, writers are told in time, and
- * whether it goes on or dies, all is well afterwards. */
+/* A process stopped inside the lock: readers do not notice, writers are told in time,
+ * and whether it goes on or dies, all is well afterwards. */
 #include "cachetest.h"
 
-#define KEYS 3000u
+#define KEYS        3000u
 #define VALUE_BYTES 200u
 
 enum ending { GOES_ON, DIES };
@@ -83,7 +83,8 @@ static void with_room(int point, enum ending ending) {
 static void while_evicting(int point, enum ending ending) {
     struct lilcache *cache = ct_open(1 * MIB);
     for (uint64_t n = 0; n < 40000; n++) {
-        CHECK_EQ(ct_set(cache, n % (2 * KEYS), n % (2 * KEYS), VALUE_BYTES), LILCACHE_OK);
+        CHECK_EQ(ct_set(cache, n % (2 * KEYS), n % (2 * KEYS), VALUE_BYTES),
+                 LILCACHE_OK);
         ct_get(cache, n % 97, n % 97, VALUE_BYTES);
     }
     for (uint64_t n = 0; n < KEYS / 2; n++) {
@@ -121,13 +122,17 @@ TEST(with_old_pages_freed, 30) { both(with_room, LC_CRASH_group_old_pages_freed)
 TEST(with_a_run_opened, 30) { both(with_room, LC_CRASH_run_opened); }
 TEST(with_an_index_block_taken, 30) { both(with_room, LC_CRASH_index_block_taken); }
 TEST(with_a_survivor_copied, 30) { both(while_evicting, LC_CRASH_evict_record_copied); }
-TEST(with_a_record_unlinked, 30) { both(while_evicting, LC_CRASH_evict_record_unlinked); }
+TEST(with_a_record_unlinked, 30) {
+    both(while_evicting, LC_CRASH_evict_record_unlinked);
+}
 TEST(with_a_run_unlinked, 30) { both(while_evicting, LC_CRASH_evict_run_unlinked); }
-TEST(with_generations_bumped, 30) { both(while_evicting, LC_CRASH_evict_generation_bumped); }
+TEST(with_generations_bumped, 30) {
+    both(while_evicting, LC_CRASH_evict_generation_bumped);
+}
 TEST(with_a_run_freed, 30) { both(while_evicting, LC_CRASH_evict_run_freed); }
 
-/* The copy of a large value happens outside the lock: nobody waits for a process that stops
- * there, and its key keeps the old value meanwhile. */
+/* The copy of a large value happens outside the lock: nobody waits for a process that
+ * stops there, and its key keeps the old value meanwhile. */
 static void while_copying(enum ending ending) {
     struct lilcache *cache = ct_open(64 * MIB);
     int status;

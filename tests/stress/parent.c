@@ -1,3 +1,6 @@
+/* The parent's loop: a tick a millisecond, in which it reaps, kills, stops, lets go,
+ * turns the waves over and checks the segment, all the while the workers work. A worker
+ * that ends otherwise than by order, or makes no progress, is a violation. */
 #include "parent.h"
 
 #include <errno.h>
@@ -19,7 +22,7 @@
 #define PARENT_STOP_MIN_MS 15
 #define PARENT_PACE 25000 /* operations a second that are enough */
 #define PARENT_PATIENCE 3 /* times the phase's length, on top of it */
-#define PARENT_STALL_MS 20000 /* without an operation, or without a read beside a stop */
+#define PARENT_STALL_MS 20000 /* without an operation, or a read beside a stop */
 
 static uint32_t parent_below(struct parent *parent, uint32_t limit) {
     parent->random += 0x9E3779B97F4A7C15ULL;
@@ -80,7 +83,8 @@ static void parent_note_end(struct parent *parent, uint32_t worker, int status) 
     struct worker_slot *slot = &parent->slots[worker];
     char doing[128];
     bool ended = lc_load_acquire(&parent->board->stop) != 0;
-    bool by_will = slot->killed || lc_load_acquire(&parent->board->died_at[worker]) != 0;
+    bool by_will =
+        slot->killed || lc_load_acquire(&parent->board->died_at[worker]) != 0;
     slot->pid = 0;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && by_will) {
         parent->kills++;
@@ -91,8 +95,8 @@ static void parent_note_end(struct parent *parent, uint32_t worker, int status) 
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || !ended) {
         parent_doing(parent, worker, doing, sizeof doing);
-        board_violation(parent->board, "worker %u ended with wait status %x in %s", worker,
-                        status, doing);
+        board_violation(parent->board, "worker %u ended with wait status %x in %s",
+                        worker, status, doing);
     }
 }
 
@@ -114,8 +118,8 @@ static void parent_reap(struct parent *parent) {
     }
 }
 
-/* A stopped worker may hold the lock; the others must go on reading, and prove it before
- * it is let go. */
+/* A stopped worker may hold the lock; the others must go on reading, and prove it
+ * before it is let go. */
 static void parent_resume(struct parent *parent, uint32_t worker, bool all) {
     struct worker_slot *slot = &parent->slots[worker];
     uint64_t now = lc_os_monotonic_ms();
@@ -129,9 +133,10 @@ static void parent_resume(struct parent *parent, uint32_t worker, bool all) {
     } else if (!all && !alone) {
         if (now - slot->stopped_ms > PARENT_STALL_MS) {
             uint64_t point = lc_load_acquire(&parent->board->stopped_at[worker]);
-            board_violation(parent->board,
-                            "nobody reads while worker %u is stopped, last at point %llu",
-                            worker, (unsigned long long)point);
+            board_violation(
+                parent->board,
+                "nobody reads while worker %u is stopped, last at point %llu", worker,
+                (unsigned long long)point);
         }
         return;
     }
@@ -169,7 +174,8 @@ static void parent_watch(struct parent *parent, uint64_t now) {
         } else if (now - slot->progress_ms > PARENT_STALL_MS) {
             char doing[128];
             parent_doing(parent, w, doing, sizeof doing);
-            board_violation(parent->board, "worker %u makes no progress in %s", w, doing);
+            board_violation(parent->board, "worker %u makes no progress in %s", w,
+                            doing);
         }
     }
 }
@@ -228,7 +234,8 @@ static void parent_end(struct parent *parent) {
             if (late && !slot->killed) {
                 char doing[128];
                 parent_doing(parent, w, doing, sizeof doing);
-                board_violation(parent->board, "worker %u does not end, in %s", w, doing);
+                board_violation(parent->board, "worker %u does not end, in %s", w,
+                                doing);
                 slot->killed = true;
                 kill(slot->pid, SIGKILL);
             }
@@ -255,7 +262,8 @@ void parent_run(struct parent *parent) {
     for (uint32_t w = 0; w < parent->options->processes; w++) {
         parent_fork(parent, w);
     }
-    while (!lc_load_acquire(&parent->board->stop) && parent_goes_on(parent, now, until)) {
+    while (!lc_load_acquire(&parent->board->stop) &&
+           parent_goes_on(parent, now, until)) {
         lc_os_sleep_ms(PARENT_TICK_MS);
         now = lc_os_monotonic_ms();
         parent_reap(parent);

@@ -9,12 +9,12 @@
 struct worker_slot {
     pid_t pid; /* 0: gone */
     uint32_t life;
-    bool killed;          /* by us */
+    bool killed; /* by us */
     bool stopped;
-    uint64_t stopped_ms;  /* since when */
-    uint64_t resume_ms;   /* not before */
-    uint64_t reads_then;  /* of the others, when it stopped */
-    uint64_t progress;    /* operations when last looked */
+    uint64_t stopped_ms; /* since when */
+    uint64_t resume_ms;  /* not before */
+    uint64_t reads_then; /* of the others, when it stopped */
+    uint64_t progress;   /* operations when last looked */
     uint64_t progress_ms;
 };
 
@@ -29,7 +29,7 @@ struct parent {
     uint64_t stop_ms;
     uint64_t check_ms;
     uint64_t wave_ends; /* in operations */
-    uint64_t checks; /* lilcache_check calls that found everything in order */
+    uint64_t checks;    /* lilcache_check calls that found everything in order */
     uint64_t kills;
     uint64_t stops;
     uint64_t stops_outread; /* stops during which others went on reading */

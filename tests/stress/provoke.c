@@ -1,5 +1,5 @@
-/* Makes races likely: the hook that the core calls inside its steps, and the pauses that
- * racy_read.c puts into its reads. Without LC_CRASH_POINTS all of it does nothing.
+/* Makes races likely: the hook that the core calls inside its steps, and the pauses
+ * that racy_read.c puts into its reads. Without LC_CRASH_POINTS all of it does nothing.
  *
  * A process that dies by its own hand does so at a point it has chosen: rarely reached
  * points are chosen more often, so that a phase dies at nearly all of them. */
@@ -56,7 +56,8 @@ static void provoke_pause(void) {
 static void provoke_point(enum lc_crash_point point) {
     struct board *board = provoke_board;
     if (provoke_die && provoke_random != 0) {
-        uint64_t reached = __atomic_fetch_add(&board->reached[point], 1, __ATOMIC_RELAXED);
+        uint64_t reached =
+            __atomic_fetch_add(&board->reached[point], 1, __ATOMIC_RELAXED);
         if (provoke_below(PROVOKE_DIE + reached / 4) == 0) {
             lc_store_release(&board->died_at[provoke_worker], point + 1);
             lc_add_relaxed(&board->deaths[point], 1);

@@ -10,7 +10,7 @@ struct board;
 /* Whether this build has the points at all; else the rest does nothing. */
 bool provoke_built(void);
 
-/* In the worker, before its threads. die: end or stop oneself at a point now and then. */
+/* In the worker, before its threads. die: end or stop at a point now and then. */
 void provoke_start(struct board *board, uint32_t worker, bool die);
 /* In each thread; nothing happens in threads that never called it. */
 void provoke_thread(uint64_t seed);

@@ -20,7 +20,8 @@ static const enum stress_count read_over[] = {
 };
 #define READ_COUNTERS (sizeof read_counter / sizeof *read_counter)
 
-_Static_assert(READ_COUNTERS == sizeof((struct read_frame *)0)->counters / 8, "one each");
+_Static_assert(READ_COUNTERS == sizeof((struct read_frame *)0)->counters / 8,
+               "one each");
 
 static void read_sample(const struct actor *actor, uint64_t counters[READ_COUNTERS]) {
     const struct lc_segment *segment = actor->cache->segment;
@@ -66,8 +67,8 @@ static void read_note_overlap(struct actor *actor, const struct read_frame *fram
     }
 }
 
-/* Evictions are counted after the slot is gone, so a reader may have to wait for it; and
- * not at all by who dies in between. */
+/* Evictions are counted after the slot is gone, so a reader may have to wait for it;
+ * and not at all by who dies in between. */
 static bool read_was_evicted(const struct actor *actor) {
     const uint64_t *counter = actor->cache->segment->shards[0].ctl->sh_counter;
     uint64_t lost = lc_load_acquire(&actor->board->lost);
@@ -95,7 +96,8 @@ void read_lost(struct actor *actor, uint32_t key, uint64_t version, const char *
     }
 }
 
-static void read_missed(struct actor *actor, uint32_t key, const struct read_frame *frame) {
+static void read_missed(struct actor *actor, uint32_t key,
+                        const struct read_frame *frame) {
     uint64_t version = BOARD_VERSION(frame->acked);
     uint32_t owner;
     actor_count(actor, COUNT_misses, 1);
@@ -125,16 +127,19 @@ static void read_check_version(struct actor *actor, uint32_t key,
         what = "an older version than it saw before";
     } else if (version == acked && frame->clears > BOARD_CLEARS(frame->acked)) {
         what = "a version that was cleared";
-    } else if (version == acked && begun == acked && gone_ms && frame->now_ms >= gone_ms) {
-        what = "an expired version"; /* begun was loaded last: gone_ms is this version's */
+    } else if (version == acked && begun == acked && gone_ms &&
+               frame->now_ms >= gone_ms) {
+        /* begun was loaded last, so gone_ms is this version's. */
+        what = "an expired version";
     }
     if (what) {
-        board_violation(actor->board,
-                        "actor %u reads %s of key %u: %llu, acknowledged %llu, begun %llu, "
-                        "seen %llu",
-                        actor->id, what, key, (unsigned long long)version,
-                        (unsigned long long)acked, (unsigned long long)begun,
-                        (unsigned long long)actor->seen[key]);
+        board_violation(
+            actor->board,
+            "actor %u reads %s of key %u: %llu, acknowledged %llu, begun %llu, "
+            "seen %llu",
+            actor->id, what, key, (unsigned long long)version,
+            (unsigned long long)acked, (unsigned long long)begun,
+            (unsigned long long)actor->seen[key]);
     }
     actor->seen[key] = version;
 }
@@ -144,13 +149,14 @@ static void read_check_stamp(struct actor *actor, uint32_t key, uint64_t before,
                              uint64_t version, uint32_t stamp) {
     uint64_t *seen = &actor->seen_stamp[key];
     if (before == version && *seen != 0 && *seen != (uint64_t)stamp + 1) {
-        board_violation(actor->board, "key %u: version %llu with stamps %llu and %u", key,
-                        (unsigned long long)version, (unsigned long long)(*seen - 1),
-                        stamp);
+        board_violation(actor->board, "key %u: version %llu with stamps %llu and %u",
+                        key, (unsigned long long)version,
+                        (unsigned long long)(*seen - 1), stamp);
     }
     if (before != version && *seen == (uint64_t)stamp + 1) {
-        board_violation(actor->board, "key %u: stamp %u for versions %llu and %llu", key,
-                        stamp, (unsigned long long)before, (unsigned long long)version);
+        board_violation(actor->board, "key %u: stamp %u for versions %llu and %llu",
+                        key, stamp, (unsigned long long)before,
+                        (unsigned long long)version);
     }
     *seen = (uint64_t)stamp + 1;
 }
@@ -191,10 +197,10 @@ uint64_t read_end(struct actor *actor, uint32_t key, const struct read_frame *fr
             actor->seen_stamp[key] = 0;
         }
     } else if (facts.writer >= actor->actors ||
-               facts.version > lc_load_acquire(
-                                   &actor->board->actors[facts.writer].sequence)) {
-        board_violation(actor->board, "shared key %u has version %llu of writer %u", key,
-                        (unsigned long long)facts.version, facts.writer);
+               facts.version >
+                   lc_load_acquire(&actor->board->actors[facts.writer].sequence)) {
+        board_violation(actor->board, "shared key %u has version %llu of writer %u",
+                        key, (unsigned long long)facts.version, facts.writer);
     }
     return facts.version;
 }
@@ -208,10 +214,10 @@ void read_one(struct actor *actor, uint32_t key) {
     actor->mine->doing = "get";
     read_begin(actor, key, &frame);
     int64_t result =
-        gets ? lilcache_gets(actor->cache, name.bytes, name.length, name.type, actor->out,
-                             STRESS_VALUE_BYTES, &stamp)
-             : lilcache_get(actor->cache, name.bytes, name.length, name.type, actor->out,
-                            STRESS_VALUE_BYTES);
+        gets ? lilcache_gets(actor->cache, name.bytes, name.length, name.type,
+                             actor->out, STRESS_VALUE_BYTES, &stamp)
+             : lilcache_get(actor->cache, name.bytes, name.length, name.type,
+                            actor->out, STRESS_VALUE_BYTES);
     read_end(actor, key, &frame, result, actor->out, gets ? &stamp : NULL);
 }
 
@@ -288,7 +294,8 @@ void pin_one(struct actor *actor, uint32_t key) {
     }
     if (view.length != LILCACHE_LENGTH(result) ||
         view.value_type != LILCACHE_VALUE_TYPE(result)) {
-        board_violation(actor->board, "the view of key %u is not what pin returned", key);
+        board_violation(actor->board, "the view of key %u is not what pin returned",
+                        key);
     }
     uint64_t version = read_end(actor, key, &frame, result, view.data, &view.stamp);
     actor->held[actor->held_count++] = (struct held_pin){view, result, key, version};

@@ -1,7 +1,7 @@
 /* stress: many processes on few cores read and write one small segment, and every value
  * that comes back is checked.
  *
- *   churn    a few MiB: blocks recycle, the index grows and shrinks, clears now and then
+ *   churn    a few MiB: blocks recycle, the index grows and shrinks, now and then clear
  *   strict   far too large: nothing may be missing, sums must agree
  *   shards   several small shards, with checksums
  *
@@ -53,26 +53,26 @@ struct totals {
     char message[640];
 };
 
-/* What must have happened in a million operations, after those that fill the segments: a
- * small part of what does happen. Names of counts.def and stats.def. */
+/* What must have happened in a million operations, after those that fill the segments:
+ * a small part of what does happen. Names of counts.def and stats.def. */
 static const struct {
     const char *name;
     uint32_t per_million;
     enum { ALWAYS, PROVOKED, KILLING, PROVOKED_KILLING } when;
 } stress_demands[] = {
-    {"recycles", 1500, ALWAYS},     {"relocations", 5000, ALWAYS},
-    {"growths", 50, ALWAYS},        {"shrinks", 15, ALWAYS},
-    {"moves", 3, ALWAYS},           {"parks", 1, ALWAYS},
-    {"pins", 3000, ALWAYS},         {"pin_outlived", 3000, ALWAYS},
-    {"over_recycle", 500, ALWAYS},  {"over_relocation", 700, ALWAYS},
-    {"over_growth", 80, ALWAYS},    {"over_shrink", 40, ALWAYS},
-    {"over_move", 5, ALWAYS},       {"over_park", 2, ALWAYS},
-    {"large_writes", 70, ALWAYS},   {"version_checks", 30000, ALWAYS},
-    {"scans", 5, ALWAYS},           {"locks", 200, ALWAYS},
-    {"tokens", 90, ALWAYS},         {"incr_acked", 1000, ALWAYS},
-    {"cas_acked", 200, ALWAYS},     {"retried", 30, PROVOKED},
-    {"kills", 3, KILLING},          {"kills", 60, PROVOKED_KILLING},
-    {"stops_outread", 1, KILLING},  {"repaired", 50, PROVOKED_KILLING},
+    {"recycles", 1500, ALWAYS},    {"relocations", 5000, ALWAYS},
+    {"growths", 50, ALWAYS},       {"shrinks", 15, ALWAYS},
+    {"moves", 3, ALWAYS},          {"parks", 1, ALWAYS},
+    {"pins", 3000, ALWAYS},        {"pin_outlived", 3000, ALWAYS},
+    {"over_recycle", 500, ALWAYS}, {"over_relocation", 700, ALWAYS},
+    {"over_growth", 80, ALWAYS},   {"over_shrink", 40, ALWAYS},
+    {"over_move", 5, ALWAYS},      {"over_park", 2, ALWAYS},
+    {"large_writes", 70, ALWAYS},  {"version_checks", 30000, ALWAYS},
+    {"scans", 5, ALWAYS},          {"locks", 200, ALWAYS},
+    {"tokens", 90, ALWAYS},        {"incr_acked", 1000, ALWAYS},
+    {"cas_acked", 200, ALWAYS},    {"retried", 30, PROVOKED},
+    {"kills", 3, KILLING},         {"kills", 60, PROVOKED_KILLING},
+    {"stops_outread", 1, KILLING}, {"repaired", 50, PROVOKED_KILLING},
 };
 
 #define STRESS_FILLING 300000
@@ -95,7 +95,8 @@ static uint64_t *totals_find(struct totals *totals, const char *name) {
 static void phase_complain(struct totals *totals, const struct phase *phase,
                            const char *message) {
     if (totals->violations++ == 0) {
-        snprintf(totals->message, sizeof totals->message, "%s: %s", phase->name, message);
+        snprintf(totals->message, sizeof totals->message, "%s: %s", phase->name,
+                 message);
     }
     fprintf(stderr, "%s: %s\n", phase->name, message);
 }
@@ -196,7 +197,8 @@ static bool stress_enough(struct totals *totals, const struct options *options) 
     uint64_t operations = totals->counts[COUNT_operations];
     bool enough = operations >= STRESS_LEAST;
     if (!enough) {
-        fprintf(stderr, "no more than %llu operations\n", (unsigned long long)operations);
+        fprintf(stderr, "no more than %llu operations\n",
+                (unsigned long long)operations);
     }
     operations -= lc_min64(operations, STRESS_FILLING);
     for (size_t i = 0; i < sizeof stress_demands / sizeof *stress_demands; i++) {
@@ -240,12 +242,14 @@ static void stress_print(const struct totals *totals, const struct options *opti
            (unsigned long long)totals->violations);
     printf("\"message\": ");
     stress_print_string(totals->message);
-    printf(", \"provoked\": %s, \"kills\": %llu, \"stops\": %llu, \"stops_outread\": %llu, "
-           "\"checks\": %llu, \"lost\": %llu, \"strict_evictions\": %llu, \"counts\": {",
-           provoke_built() ? "true" : "false", (unsigned long long)totals->kills,
-           (unsigned long long)totals->stops, (unsigned long long)totals->stops_outread,
-           (unsigned long long)totals->checks, (unsigned long long)totals->lost,
-           (unsigned long long)totals->strict_evictions);
+    printf(
+        ", \"provoked\": %s, \"kills\": %llu, \"stops\": %llu, "
+        "\"stops_outread\": %llu, "
+        "\"checks\": %llu, \"lost\": %llu, \"strict_evictions\": %llu, \"counts\": {",
+        provoke_built() ? "true" : "false", (unsigned long long)totals->kills,
+        (unsigned long long)totals->stops, (unsigned long long)totals->stops_outread,
+        (unsigned long long)totals->checks, (unsigned long long)totals->lost,
+        (unsigned long long)totals->strict_evictions);
     for (int i = 0; i < COUNT_COUNT; i++) {
         printf("%s\"%s\": %llu", i ? ", " : "", stress_count_name[i],
                (unsigned long long)totals->counts[i]);
@@ -307,8 +311,9 @@ static void stress_options(int argc, char **argv, struct options *options) {
         }
     }
     if (options->seconds <= 0 || options->processes < 1 || options->threads < 1 ||
-        options->processes > STRESS_WORKERS_MAX || options->threads > STRESS_THREADS_MAX ||
-        options->size_bytes == 0 || options->size_bytes > 32ULL << 20) {
+        options->processes > STRESS_WORKERS_MAX ||
+        options->threads > STRESS_THREADS_MAX || options->size_bytes == 0 ||
+        options->size_bytes > 32ULL << 20) {
         stress_usage(argv[0]);
     }
 }
@@ -341,7 +346,8 @@ int main(int argc, char **argv) {
          .flags = LILCACHE_CHECKSUMS,
          .seconds = options.seconds * 0.25},
     };
-    for (size_t i = 0; i < sizeof phases / sizeof *phases && totals.violations == 0; i++) {
+    for (size_t i = 0; i < sizeof phases / sizeof *phases && totals.violations == 0;
+         i++) {
         phase_run(&phases[i], &options, &totals);
     }
     bool enough = stress_enough(&totals, &options);

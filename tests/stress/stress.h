@@ -4,16 +4,16 @@
  *      |                 |
  *      +----- board -----+     shared memory beside the segment under test
  *
- * A key is owned by one actor, who alone writes it, or shared by all. Of an owned key the
- * board says what a read may find:
+ * A key is owned by one actor, who alone writes it, or shared by all. Of an owned key
+ * the board says what a read may find:
  *
  *   owner                             reader
  *   begun = v (vanish = v)            low = acked
  *   set(key, version v)               get(key) -> version x
  *   acked = v                         low <= x <= begun, never a miss in a strict phase
  *
- * Values carry key, writer and version and are checked to the last byte (value.c), so that
- * a torn, foreign or outdated one cannot pass. */
+ * Values carry key, writer and version and are checked to the last byte (value.c), so
+ * that a torn, foreign or outdated one cannot pass. */
 #ifndef STRESS_H
 #define STRESS_H
 
@@ -65,7 +65,7 @@ struct board_key {
 };
 
 /*  63        24 23         1   0
- * | version    | clears    | absent |  clears: those begun when the operation returned */
+ * | version    | clears    | absent |  clears: begun when the operation returned */
 #define BOARD_WORD(version, clears, absent) \
     ((uint64_t)(version) << 24 | ((uint64_t)(clears) & 0x7FFFFF) << 1 | (absent))
 #define BOARD_VERSION(word) ((word) >> 24)
@@ -74,8 +74,8 @@ struct board_key {
 
 struct board_actor {
     uint64_t counts[COUNT_COUNT];
-    uint64_t sequence;  /* versions given to shared keys; stored before the write */
-    const char *doing;  /* the call under way; points to a literal */
+    uint64_t sequence; /* versions given to shared keys; stored before the write */
+    const char *doing; /* the call under way; points to a literal */
 } __attribute__((aligned(64)));
 
 struct board {
@@ -88,11 +88,11 @@ struct board {
     uint64_t violations;
     uint64_t reporting; /* who sets it writes the message */
     char message[512];
-    uint64_t died_at[STRESS_WORKERS_MAX];    /* crash point + 1 of a death by own hand */
+    uint64_t died_at[STRESS_WORKERS_MAX]; /* crash point + 1 of a death by own hand */
     uint64_t stopped_at[STRESS_WORKERS_MAX]; /* crash point + 1 of a stop by own hand */
     uint64_t reached[LC_CRASH_POINT_COUNT];
     uint64_t deaths[LC_CRASH_POINT_COUNT];
-    uint64_t lock_holder[STRESS_LOCKS]; /* actor + 1 */
+    uint64_t lock_holder[STRESS_LOCKS];                  /* actor + 1 */
     uint64_t token_log[STRESS_TOKENS][STRESS_TOKEN_LOG]; /* versions popped */
     struct board_actor actors[STRESS_ACTORS_MAX];
     struct board_key keys[STRESS_KEYS];
@@ -164,8 +164,8 @@ uint32_t actor_below(struct actor *actor, uint32_t limit);
 bool actor_chance(struct actor *actor, uint32_t one_in);
 
 bool actor_stopped(const struct actor *actor);
-/* True: the call found the lock held and is to be repeated. Counts it, and reads a little
- * meanwhile; false once the phase is over. */
+/* True: the call found the lock held and is to be repeated. Counts it, and reads a
+ * little meanwhile; false once the phase is over. */
 bool actor_busy(struct actor *actor, int64_t status);
 
 /* The child's main: run its actors until the board says stop. */
@@ -193,8 +193,8 @@ int value_type(uint32_t key, uint32_t length);
 void value_make(uint8_t *out, uint32_t key, uint32_t writer, uint64_t version,
                 uint32_t length);
 /* False: not a value of that key; `why` says what is wrong. */
-bool value_check(uint32_t key, const void *bytes, int64_t result, struct value_facts *facts,
-                 char *why, size_t cap);
+bool value_check(uint32_t key, const void *bytes, int64_t result,
+                 struct value_facts *facts, char *why, size_t cap);
 uint32_t value_pick_length(struct actor *actor, uint32_t key);
 
 /* --- operations ------------------------------------------------------------------- */

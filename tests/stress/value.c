@@ -100,8 +100,8 @@ void value_make(uint8_t *out, uint32_t key, uint32_t writer, uint64_t version,
     memcpy(out + end, &sum, sizeof sum);
 }
 
-static bool value_check_body(const uint8_t *in, const struct value_head *head, char *why,
-                             size_t cap) {
+static bool value_check_body(const uint8_t *in, const struct value_head *head,
+                             char *why, size_t cap) {
     uint64_t state = value_seed(head);
     uint64_t sum = state;
     uint32_t end = head->length - 8;
@@ -122,8 +122,8 @@ static bool value_check_body(const uint8_t *in, const struct value_head *head, c
     return true;
 }
 
-bool value_check(uint32_t key, const void *bytes, int64_t result, struct value_facts *facts,
-                 char *why, size_t cap) {
+bool value_check(uint32_t key, const void *bytes, int64_t result,
+                 struct value_facts *facts, char *why, size_t cap) {
     const uint8_t *in = bytes;
     uint64_t length = LILCACHE_LENGTH(result);
     struct value_head head;

@@ -35,8 +35,8 @@ static void sum_incr(struct actor *actor) {
     int64_t result = 0;
     int status;
     key_make(STRESS_COUNTER_AT + number, &name);
-    int64_t got = lilcache_get(actor->cache, name.bytes, name.length, name.type, &before,
-                               sizeof before);
+    int64_t got = lilcache_get(actor->cache, name.bytes, name.length, name.type,
+                               &before, sizeof before);
     actor_count(actor, COUNT_incr_begun, (uint64_t)delta);
     actor->mine->doing = "incr";
     do {
@@ -51,9 +51,9 @@ static void sum_incr(struct actor *actor) {
     if (status != LILCACHE_OK || got != LILCACHE_PACK(LILCACHE_TYPE_INT64, 8) ||
         result < before + delta) {
         board_violation(actor->board,
-                        "actor %u: counter %u: %s, %lld after %lld plus %lld", actor->id,
-                        number, lilcache_status_name(status), (long long)result,
-                        (long long)before, (long long)delta);
+                        "actor %u: counter %u: %s, %lld after %lld plus %lld",
+                        actor->id, number, lilcache_status_name(status),
+                        (long long)result, (long long)before, (long long)delta);
     }
 }
 
@@ -67,16 +67,16 @@ static void sum_cas(struct actor *actor) {
         int64_t got = lilcache_gets(actor->cache, name.bytes, name.length, name.type,
                                     &value, sizeof value, &stamp);
         if (got != LILCACHE_PACK(WHOLE_CAS_TYPE, 8)) {
-            board_violation(actor->board, "actor %u: a cas counter reads %llx", actor->id,
-                            (unsigned long long)got);
+            board_violation(actor->board, "actor %u: a cas counter reads %llx",
+                            actor->id, (unsigned long long)got);
             return;
         }
         value++;
         actor_count(actor, COUNT_cas_begun, 1);
         actor->mine->doing = "cas";
         do {
-            status = lilcache_cas(actor->cache, name.bytes, name.length, name.type, &value,
-                                  sizeof value, WHOLE_CAS_TYPE, 0, stamp);
+            status = lilcache_cas(actor->cache, name.bytes, name.length, name.type,
+                                  &value, sizeof value, WHOLE_CAS_TYPE, 0, stamp);
         } while (actor_busy(actor, status));
         actor_count(actor, status == LILCACHE_OK ? COUNT_cas_acked : COUNT_cas_begun,
                     status == LILCACHE_OK ? 1 : (uint64_t)-1);
@@ -123,7 +123,8 @@ static void whole_lock(struct actor *actor) {
     before = __atomic_exchange_n(holder, 0, __ATOMIC_SEQ_CST);
     status = whole_delete(actor, &name);
     if (before != actor->id + 1 || (status != LILCACHE_OK && status != LILCACHE_BUSY)) {
-        board_violation(actor->board, "actor %u: lock %u was taken over by %llu, delete: %s",
+        board_violation(actor->board,
+                        "actor %u: lock %u was taken over by %llu, delete: %s",
                         actor->id, number, (unsigned long long)before,
                         lilcache_status_name(status));
     }
@@ -159,8 +160,9 @@ static void token_put(struct actor *actor, uint32_t token) {
     value_make(actor->in, key, actor->id, version, length);
     actor->mine->doing = "set";
     do {
-        status = lilcache_set(actor->cache, name.bytes, name.length, name.type, actor->in,
-                              length, value_type(key, length), 0, LILCACHE_SET);
+        status =
+            lilcache_set(actor->cache, name.bytes, name.length, name.type, actor->in,
+                         length, value_type(key, length), 0, LILCACHE_SET);
     } while (actor_busy(actor, status));
     if (status != LILCACHE_OK && status != LILCACHE_BUSY) {
         board_violation(actor->board, "set of a token returns %s",
@@ -177,8 +179,8 @@ static void token_pop(struct actor *actor, uint32_t token) {
     key_make(key, &name);
     do {
         actor->mine->doing = "pop";
-        result = lilcache_pop(actor->cache, name.bytes, name.length, name.type, actor->out,
-                              STRESS_VALUE_BYTES);
+        result = lilcache_pop(actor->cache, name.bytes, name.length, name.type,
+                              actor->out, STRESS_VALUE_BYTES);
     } while (actor_busy(actor, result));
     if (result == LILCACHE_MISS || result == LILCACHE_BUSY) {
         return;
@@ -189,10 +191,12 @@ static void token_pop(struct actor *actor, uint32_t token) {
         return;
     }
     uint64_t *log = &actor->board->token_log[token][facts.version % STRESS_TOKEN_LOG];
-    if (facts.writer != token % actor->actors ||
-        __atomic_exchange_n(log, facts.version, __ATOMIC_SEQ_CST) == facts.version) {
-        board_violation(actor->board, "token %u: version %llu of writer %u popped twice",
-                        token, (unsigned long long)facts.version, facts.writer);
+    bool twice =
+        __atomic_exchange_n(log, facts.version, __ATOMIC_SEQ_CST) == facts.version;
+    if (twice || facts.writer != token % actor->actors) {
+        board_violation(actor->board, "token %u: version %llu of writer %u popped%s",
+                        token, (unsigned long long)facts.version, facts.writer,
+                        twice ? " twice" : "");
     }
     actor_count(actor, COUNT_tokens, 1);
 }
@@ -210,8 +214,10 @@ void sum_step(struct actor *actor) {
         whole_lock(actor);
         break;
     case 3:
-        token_put(actor, (token / actor->actors * actor->actors + actor->id) %
-                             STRESS_TOKENS);
+        token += actor->id - token % actor->actors; /* one of its own */
+        if (token < STRESS_TOKENS) {
+            token_put(actor, token);
+        }
         break;
     default:
         token_pop(actor, token);
@@ -225,8 +231,8 @@ static int64_t sum_of(struct lilcache *cache, struct board *board, uint32_t firs
         struct stress_key name;
         int64_t value = 0;
         key_make(first + i, &name);
-        if (lilcache_get(cache, name.bytes, name.length, name.type, &value, sizeof value) <
-            0) {
+        if (lilcache_get(cache, name.bytes, name.length, name.type, &value,
+                         sizeof value) < 0) {
             board_violation(board, "counter %u is gone", i);
         }
         sum += value;
@@ -251,7 +257,8 @@ void sum_finish(struct lilcache *cache, struct board *board, bool exact) {
     uint64_t cas_acked = sum_counts(board, COUNT_cas_acked);
     uint64_t cas_begun = sum_counts(board, COUNT_cas_begun);
     if (incr < incr_acked || incr > (exact ? incr_acked : incr_begun)) {
-        board_violation(board, "increments: %llu counted, %llu acknowledged, %llu begun",
+        board_violation(board,
+                        "increments: %llu counted, %llu acknowledged, %llu begun",
                         (unsigned long long)incr, (unsigned long long)incr_acked,
                         (unsigned long long)incr_begun);
     }
@@ -264,7 +271,8 @@ void sum_finish(struct lilcache *cache, struct board *board, bool exact) {
 
 /* --- scan ------------------------------------------------------------------------- */
 
-static bool scan_entries(struct actor *actor, int64_t bytes, uint32_t count, uint8_t *seen) {
+static bool scan_entries(struct actor *actor, int64_t bytes, uint32_t count,
+                         uint8_t *seen) {
     int64_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint16_t length;
@@ -318,7 +326,8 @@ void scan_all(struct actor *actor) {
     if (scan_walk(actor, seen)) {
         actor_count(actor, COUNT_scans, 1);
         for (uint32_t k = 0; actor->phase->strict && k < STRESS_KEYS; k++) {
-            if (key_is_owned(actor, k, &owner) && acked[k] != 0 && !BOARD_ABSENT(acked[k]) &&
+            if (key_is_owned(actor, k, &owner) && acked[k] != 0 &&
+                !BOARD_ABSENT(acked[k]) &&
                 lc_load_acquire(&board->keys[k].vanish) < BOARD_VERSION(acked[k]) &&
                 !seen[k]) {
                 read_lost(actor, k, BOARD_VERSION(acked[k]), "a scan");

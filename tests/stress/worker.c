@@ -1,4 +1,4 @@
-/* A worker process: its actors, their dice, and what they do while a lock is held up. */
+/* A worker process: its actors, their dice, and what they do while a lock is held. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

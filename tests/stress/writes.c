@@ -10,8 +10,8 @@
 #define WRITE_TTL_LONG_MS 3600000
 #define WRITE_HEAD_BYTES 640 /* more than key and header of a record ever take here */
 
-/* What the owner knows of its key. Eviction and clear can undo PRESENT where the phase is
- * not strict; nothing undoes ABSENT. */
+/* What the owner knows of its key. Eviction and clear can undo PRESENT where the phase
+ * is not strict; nothing undoes ABSENT. */
 enum write_state { STATE_UNKNOWN, STATE_ABSENT, STATE_PRESENT };
 
 struct write_step {
@@ -33,7 +33,8 @@ static enum write_state write_known(const struct actor *actor, uint32_t key) {
         (state->lost != 0 && state->lost == BOARD_VERSION(state->acked))) {
         return STATE_UNKNOWN;
     }
-    return state->acked == 0 || BOARD_ABSENT(state->acked) ? STATE_ABSENT : STATE_PRESENT;
+    return state->acked == 0 || BOARD_ABSENT(state->acked) ? STATE_ABSENT
+                                                           : STATE_PRESENT;
 }
 
 /* The board learns of every write before it can have an effect. */
@@ -46,7 +47,8 @@ static void write_begin(struct actor *actor, struct write_step *step, bool vanis
     lc_store_release(&step->state->begun, step->version);
 }
 
-static void write_done(struct actor *actor, const struct write_step *step, bool absent) {
+static void write_done(struct actor *actor, const struct write_step *step,
+                       bool absent) {
     uint64_t clears = lc_load_acquire(&actor->board->clears_begun);
     bool expires = step->ttl_ms > 0 && step->ttl_ms < WRITE_TTL_LONG_MS && !absent;
     lc_store_release(&step->state->gone_ms,
@@ -57,14 +59,15 @@ static void write_done(struct actor *actor, const struct write_step *step, bool 
 
 /* expected: what status must be if the key is known to be present, and if absent. */
 static void write_judge(struct actor *actor, const struct write_step *step,
-                        enum write_state known, int status, int if_present, int if_absent,
-                        const char *verb) {
+                        enum write_state known, int status, int if_present,
+                        int if_absent, const char *verb) {
     bool good = status == if_present || status == if_absent;
     uint64_t acked = step->key < STRESS_KEYS ? actor->board->keys[step->key].acked : 0;
     if (status == LILCACHE_BUSY) { /* the phase ended meanwhile */
         return;
     }
-    if (status == LILCACHE_NO_SPACE && step->length + WRITE_HEAD_BYTES > actor->block_bytes) {
+    if (status == LILCACHE_NO_SPACE &&
+        step->length + WRITE_HEAD_BYTES > actor->block_bytes) {
         actor_count(actor, COUNT_no_space, 1);
         return;
     }
@@ -75,8 +78,9 @@ static void write_judge(struct actor *actor, const struct write_step *step,
         read_lost(actor, step->key, BOARD_VERSION(acked), verb);
     }
     if (!good) {
-        board_violation(actor->board, "actor %u: %s of key %u (%s, length %u) returns %s",
-                        actor->id, verb, step->key,
+        board_violation(actor->board,
+                        "actor %u: %s of key %u (%s, length %u) returns %s", actor->id,
+                        verb, step->key,
                         known == STATE_ABSENT    ? "absent"
                         : known == STATE_PRESENT ? "present"
                                                  : "unknown",
@@ -84,7 +88,8 @@ static void write_judge(struct actor *actor, const struct write_step *step,
     }
 }
 
-static void write_prepare(struct actor *actor, struct write_step *step, uint32_t writer) {
+static void write_prepare(struct actor *actor, struct write_step *step,
+                          uint32_t writer) {
     value_make(actor->in, step->key, writer, step->version, step->length);
     actor_count(actor, COUNT_writes, 1);
     actor_count(actor, COUNT_large_writes, step->length >= 64u << 10);
@@ -103,7 +108,8 @@ static int write_set(struct actor *actor, const struct write_step *step, int mod
     return status;
 }
 
-static int write_cas(struct actor *actor, const struct write_step *step, uint32_t stamp) {
+static int write_cas(struct actor *actor, const struct write_step *step,
+                     uint32_t stamp) {
     int status;
     actor->mine->doing = "cas";
     do {
@@ -146,9 +152,10 @@ static int64_t write_pop(struct actor *actor, const struct write_step *step) {
     return result;
 }
 
-static int write_touch(struct actor *actor, const struct write_step *step) {
+static int write_touch(struct actor *actor, struct write_step *step) {
     int64_t ttl_ms = actor_chance(actor, 2) ? LILCACHE_TTL_NONE : WRITE_TTL_LONG_MS;
     int status;
+    step->length = STRESS_VALUE_BYTES; /* what it copies may be as large as that */
     actor->mine->doing = "touch";
     do {
         status = lilcache_touch(actor->cache, step->name.bytes, step->name.length,
@@ -164,8 +171,9 @@ static bool write_stamp(struct actor *actor, const struct write_step *step,
     struct read_frame frame;
     actor->mine->doing = "gets";
     read_begin(actor, step->key, &frame);
-    int64_t result = lilcache_gets(actor->cache, step->name.bytes, step->name.length,
-                                   step->name.type, actor->out, STRESS_VALUE_BYTES, stamp);
+    int64_t result =
+        lilcache_gets(actor->cache, step->name.bytes, step->name.length,
+                      step->name.type, actor->out, STRESS_VALUE_BYTES, stamp);
     read_end(actor, step->key, &frame, result, actor->out, stamp);
     return result >= 0;
 }
@@ -261,7 +269,8 @@ void write_owned(struct actor *actor, uint32_t key) {
     }
 }
 
-/* A batch of distinct owned keys: every key of the owner is 2 * actors from its next. */
+/* A batch of distinct owned keys: every key of the owner is 2 * actors from its next.
+ */
 void write_many(struct actor *actor) {
     struct write_step steps[WRITE_MANY];
     uint8_t names[WRITE_MANY * STRESS_KEY_BYTES];
@@ -280,7 +289,8 @@ void write_many(struct actor *actor) {
         step->length = 1 + actor_below(actor, 200);
         key_make(key, &step->name);
         write_begin(actor, step, false);
-        value_make(actor->in + value_at[i], key, actor->id, step->version, step->length);
+        value_make(actor->in + value_at[i], key, actor->id, step->version,
+                   step->length);
         memcpy(names + name_at[i], step->name.bytes, step->name.length);
         name_lengths[i] = step->name.length;
         value_lengths[i] = step->length;
