@@ -1,7 +1,7 @@
 /* Records come into being here and nowhere else.
  *
- * Crash story: bytes past bl_fill are nobody's; below it they can be walked over; whether
- * a record is alive is the slot's word. Invariants: B3 R1. */
+ * Crash story: bytes past bl_fill are nobody's; below it they can be walked over;
+ * whether a record is alive is the slot's word. Invariants: B3 R1. */
 #include "lc_append.h"
 
 #include <string.h>
@@ -23,12 +23,13 @@ uint64_t lc_append_bytes(const struct lc_shard *shard, const struct lc_source *s
                            source->value_length);
 }
 
-uint64_t lc_append_checksum(const struct lc_shard *shard, const struct lc_record *record,
-                            const void *value) {
+uint64_t lc_append_checksum(const struct lc_shard *shard,
+                            const struct lc_record *record, const void *value) {
     const uint64_t *key = shard->segment->hash_key;
     uint64_t tweak = (uint64_t)record->stamp << 32 | record->key_length;
     tweak ^= (uint64_t)(record->flags & ~(uint32_t)LC_RECORD_DEAD) << 16;
-    uint64_t sum = lc_hash(key, lc_record_key(shard, record), record->key_length, tweak);
+    uint64_t sum =
+        lc_hash(key, lc_record_key(shard, record), record->key_length, tweak);
     return lc_hash(key, value, record->value_length, sum);
 }
 

@@ -1,5 +1,5 @@
-/* Writing records into room that lc_run_room_locked found. Under the shard lock, but for
- * the copy of a large value. */
+/* Writing records into room that lc_run_room_locked found. Under the shard lock, but
+ * for the copy of a large value. */
 #ifndef LC_APPEND_H
 #define LC_APPEND_H
 
@@ -21,9 +21,9 @@ uint16_t lc_append_flags(const struct lc_shard *shard, const struct lc_source *s
 /* Bytes of room to ask for. */
 uint64_t lc_append_bytes(const struct lc_shard *shard, const struct lc_source *source);
 
-/* Header, expiry and key to `offset`, the fill past the whole record, value untouched. The
- * record can be walked over from now on, but nothing points to it, and it is marked dead:
- * a rebuild must not take half a value for a late one. */
+/* Header, expiry and key to `offset`, the fill past the whole record, value untouched.
+ * The record can be walked over from now on, but nothing points to it, and it is marked
+ * dead: a rebuild must not take half a value for a late one. */
 void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *source,
                            uint64_t offset, struct lc_record *out);
 
@@ -35,8 +35,9 @@ void lc_append_value(const struct lc_shard *shard, const struct lc_source *sourc
  * change meanwhile: under the lock, or pinned. */
 bool lc_append_verify(const struct lc_shard *shard, const struct lc_record *record);
 
-/* Checksum of a record, over the key, the value, and what never changes of the header. */
-uint64_t lc_append_checksum(const struct lc_shard *shard, const struct lc_record *record,
-                            const void *value);
+/* Checksum of a record, over the key, the value, and what never changes of the header.
+ */
+uint64_t lc_append_checksum(const struct lc_shard *shard,
+                            const struct lc_record *record, const void *value);
 
 #endif

@@ -1,9 +1,9 @@
 /* The only file that names memory orders.
  *
- * Words of the segment are read and written by several processes at once, so every access
- * that is not under the shard lock, and every lock holder's store that a reader may see,
- * goes through here. Each use of an order weaker than sequentially consistent says beside
- * it which line it pairs with. */
+ * Words of the segment are read and written by several processes at once, so every
+ * access that is not under the shard lock, and every lock holder's store that a reader
+ * may see, goes through here. Each use of an order weaker than sequentially consistent
+ * says beside it which line it pairs with. */
 #ifndef LC_ATOMIC_H
 #define LC_ATOMIC_H
 
@@ -61,8 +61,8 @@ static inline void lc_add_release(uint64_t *word, uint64_t delta) {
     __atomic_fetch_add(word, delta, __ATOMIC_RELEASE);
 }
 
-/* True when *word was `expected` and is now `desired`. No order: used for hit bits only,
- * which nothing else depends on. */
+/* True when *word was `expected` and is now `desired`. No order: used for hit bits
+ * only, which nothing else depends on. */
 static inline int lc_swap_relaxed(uint64_t *word, uint64_t expected, uint64_t desired) {
     return __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_RELAXED,
                                        __ATOMIC_RELAXED);
@@ -72,10 +72,10 @@ static inline void lc_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUI
 static inline void lc_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 static inline void lc_fence_seq_cst(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
-/* Copy bytes that another process may be overwriting. The result is worth something only
- * if a generation check behind an acquire fence says so afterwards. A plain memcpy: its
- * race is confined to bytes that are then thrown away. The empty asm keeps the compiler
- * from reading the source twice. */
+/* Copy bytes that another process may be overwriting. The result is worth something
+ * only if a generation check behind an acquire fence says so afterwards. A plain
+ * memcpy: its race is confined to bytes that are then thrown away. The empty asm keeps
+ * the compiler from reading the source twice. */
 __attribute__((no_sanitize("thread"))) static inline void
 lc_copy_racy(void *to, const void *from, size_t count) {
     memcpy(to, from, count);

@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LC_LIKELY(x) __builtin_expect(!!(x), 1)
+#define LC_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define LC_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define LC_CACHE_LINE 64
+#define LC_CACHE_LINE  64
 
 typedef uint64_t lc_hash64;
 
@@ -27,6 +27,8 @@ static inline uint64_t lc_align_up(uint64_t x, uint64_t granule) {
 static inline uint64_t lc_div_up(uint64_t x, uint64_t y) { return (x + y - 1) / y; }
 
 /* floor(log2(x)); x must not be 0. */
-static inline uint32_t lc_log2(uint64_t x) { return 63u - (uint32_t)__builtin_clzll(x); }
+static inline uint32_t lc_log2(uint64_t x) {
+    return 63u - (uint32_t)__builtin_clzll(x);
+}
 
 #endif

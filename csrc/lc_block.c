@@ -8,25 +8,26 @@
  *   +------+------+------+------+------+------+
  *
  * Concurrency: under the shard lock; readers load bl_generation and bl_word only.
- * Crash story: a run comes and goes by the one store of its head's word. Words of blocks
- * inside a run are not looked at by the walk, so they are written before the head (open)
- * or before the head's freeing (free); lc_block_repair_locked sets them right.
- * Invariants: B1 B2 B3 G1. */
+ * Crash story: a run comes and goes by the one store of its head's word. Words of
+ * blocks inside a run are not looked at by the walk, so they are written before the
+ * head (open) or before the head's freeing (free); lc_block_repair_locked sets them
+ * right. Invariants: B1 B2 B3 G1. */
 #include "lc_block.h"
 
 #include "lc_atomic.h"
 #include "lc_counter.h"
 #include "lc_crash.h"
 
-/* Longest run opened for records smaller than a block. Longer ones would save less than a
- * hundredth of their bytes in tails. */
+/* Longest run opened for records smaller than a block. Longer ones would save less than
+ * a hundredth of their bytes in tails. */
 #define BLOCK_RUN_MAX 8
 
 uint32_t lc_block_length_locked(const struct lc_shard *shard, uint32_t head) {
     uint64_t word = shard->blocks[head].bl_word;
     enum lc_block_state state = lc_word_state(word);
     uint32_t length = lc_word_length(word);
-    bool run = state == LC_BLOCK_OPEN || state == LC_BLOCK_SEALED || state == LC_BLOCK_PARKED;
+    bool run =
+        state == LC_BLOCK_OPEN || state == LC_BLOCK_SEALED || state == LC_BLOCK_PARKED;
     return run && length > 0 && length <= shard->block_count - head ? length : 1;
 }
 
@@ -43,12 +44,14 @@ uint32_t lc_block_head_locked(const struct lc_shard *shard, uint32_t block) {
     return distance <= block ? block - distance : block;
 }
 
-void lc_block_set_locked(struct lc_shard *shard, uint32_t head, enum lc_block_state state,
-                         enum lc_queue queue, uint32_t length) {
-    /* Release: pairs with the acquire of bl_word in lc_read.c; the epoch must not be seen
-     * before the generation that was bumped when the block came free. */
-    lc_store_release(&shard->blocks[head].bl_word,
-                     lc_block_word(state, queue, length, (uint32_t)shard->ctl->sh_epoch));
+void lc_block_set_locked(struct lc_shard *shard, uint32_t head,
+                         enum lc_block_state state, enum lc_queue queue,
+                         uint32_t length) {
+    /* Release: pairs with the acquire of bl_word in lc_read.c; the epoch must not be
+     * seen before the generation that was bumped when the block came free. */
+    lc_store_release(
+        &shard->blocks[head].bl_word,
+        lc_block_word(state, queue, length, (uint32_t)shard->ctl->sh_epoch));
 }
 
 uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_bytes) {
@@ -56,8 +59,7 @@ uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_byte
     uint32_t needed = (uint32_t)lc_div_up(record_bytes, block);
     uint64_t mean = lc_max64(shard->ctl->sh_mean_bytes, 24);
     bool uniform = shard->ctl->sh_spread_bytes < mean / 16;
-    uint32_t limit =
-        (uint32_t)lc_clamp64(shard->block_count / 64, 1, BLOCK_RUN_MAX);
+    uint32_t limit = (uint32_t)lc_clamp64(shard->block_count / 64, 1, BLOCK_RUN_MAX);
     uint64_t best_cost = UINT64_MAX;
     uint32_t best = 1;
 
@@ -65,12 +67,13 @@ uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_byte
         return needed;
     }
     /* Lost: the tail where the next record no longer fits, half a record on average, or
-     * just what is left when all have one size; and about two runs of the shard that are
-     * half full or waiting. In 1/65536 of the shard. */
+     * just what is left when all have one size; and about two runs of the shard that
+     * are half full or waiting. In 1/65536 of the shard. */
     for (uint32_t n = needed; n <= limit; n++) {
         uint64_t bytes = n * block;
         uint64_t tail = uniform ? bytes % mean : lc_min64(mean / 2, bytes);
-        uint64_t cost = (tail << 16) / bytes + ((uint64_t)2 * n << 16) / shard->block_count;
+        uint64_t cost =
+            (tail << 16) / bytes + ((uint64_t)2 * n << 16) / shard->block_count;
         if (cost < best_cost) {
             best_cost = cost;
             best = n;
@@ -107,8 +110,7 @@ static uint32_t run_find_free(const struct lc_shard *shard, uint32_t wanted,
     uint32_t best_length = 0;
     uint32_t start = 0;
     uint32_t count = 0;
-    for (uint32_t b = 0; b < shard->block_count;
-         b = lc_block_next_locked(shard, b)) {
+    for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
         bool held = b >= shard->held_from && b < shard->held_to;
         if (held || lc_word_state(shard->blocks[b].bl_word) != LC_BLOCK_FREE) {
             count = 0;
@@ -155,7 +157,8 @@ static void run_open(struct lc_shard *shard, enum lc_queue queue, uint32_t head,
     ctl->sh_open[queue][place] = head;
 }
 
-static uint64_t run_room_in(const struct lc_shard *shard, uint32_t head, uint64_t bytes) {
+static uint64_t run_room_in(const struct lc_shard *shard, uint32_t head,
+                            uint64_t bytes) {
     const struct shm_block *block;
     if (head >= shard->block_count) {
         return UINT64_MAX;
@@ -190,7 +193,8 @@ uint64_t lc_run_room_open_locked(struct lc_shard *shard, enum lc_queue queue,
     return UINT64_MAX;
 }
 
-uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue, uint64_t bytes) {
+uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue,
+                            uint64_t bytes) {
     uint32_t *open = shard->ctl->sh_open[queue];
     uint64_t at = lc_run_room_open_locked(shard, queue, bytes);
     if (at != UINT64_MAX) {
@@ -221,7 +225,8 @@ uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue, uint64_
 
 void lc_run_fill_locked(struct lc_shard *shard, uint64_t offset, uint64_t end) {
     uint32_t head = lc_block_head_locked(shard, lc_block_of(shard, offset));
-    /* Release: a successor that scans up to bl_fill must find the record's bytes [B3]. */
+    /* Release: a successor that scans up to bl_fill must find the record's bytes [B3].
+     */
     lc_store_release(&shard->blocks[head].bl_fill,
                      end - ((uint64_t)head << shard->block_shift));
     LC_CRASH(record_filled);
@@ -263,8 +268,8 @@ void lc_run_free_locked(struct lc_shard *shard, uint32_t head) {
         lc_store_release(&block->bl_generation, block->bl_generation + 1);
         LC_CRASH(evict_generation_bumped);
     }
-    /* No byte of these blocks may be written before the bumps are visible: a reader that
-     * copies new bytes must find the new generation. */
+    /* No byte of these blocks may be written before the bumps are visible: a reader
+     * that copies new bytes must find the new generation. */
     lc_fence_seq_cst();
     for (uint32_t i = length - 1; i > 0; i--) {
         lc_block_set_locked(shard, head + i, LC_BLOCK_FREE, LC_SMALL, 1);
@@ -344,8 +349,8 @@ void lc_block_repair_locked(struct lc_shard *shard) {
     ctl->sh_index_low = 0;
     ctl->sh_parked_blocks = parked;
     ctl->sh_sequence = sequence;
-    /* The owner may have died between freeing the victim and forgetting it: a later run in
-     * the same place must not be taken for half evicted. */
+    /* The owner may have died between freeing the victim and forgetting it: a later run
+     * in the same place must not be taken for half evicted. */
     ctl->sh_victim = LC_NO_BLOCK;
     ctl->sh_victim_at = 0;
 }

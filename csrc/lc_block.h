@@ -1,13 +1,13 @@
-/* The heap of one shard: the block table, runs of blocks, and where the next record goes.
- * Knows no keys and no policy. All functions want the shard lock. */
+/* The heap of one shard: the block table, runs of blocks, and where the next record
+ * goes. Knows no keys and no policy. All functions want the shard lock. */
 #ifndef LC_BLOCK_H
 #define LC_BLOCK_H
 
 #include "lc_handle.h"
 #include "lc_record.h"
 
-/* Iterate over heads: for (b = 0; b < count; b = lc_block_next_locked(shard, b)). A length
- * that leads out of the table counts as 1. */
+/* Iterate over heads: for (b = 0; b < count; b = lc_block_next_locked(shard, b)). A
+ * length that leads out of the table counts as 1. */
 uint32_t lc_block_next_locked(const struct lc_shard *shard, uint32_t head);
 uint32_t lc_block_length_locked(const struct lc_shard *shard, uint32_t head);
 
@@ -17,9 +17,11 @@ uint32_t lc_block_head_locked(const struct lc_shard *shard, uint32_t block);
 /* Blocks the next run for records like this one should have. */
 uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_bytes);
 
-/* Room for `bytes` at the end of an open run of the queue, or of a new one made from free
- * blocks. Returns its byte in the heap, UINT64_MAX when there is none.  Nothing is taken until lc_run_fill_locked. */
-uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue, uint64_t bytes);
+/* Room for `bytes` at the end of an open run of the queue, or of a new one made from
+ * free blocks. Returns its byte in the heap, UINT64_MAX when there is none.  Nothing is
+ * taken until lc_run_fill_locked. */
+uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue,
+                            uint64_t bytes);
 
 /* As lc_run_room_locked, but only in runs that are open already. */
 uint64_t lc_run_room_open_locked(struct lc_shard *shard, enum lc_queue queue,
@@ -42,8 +44,9 @@ void lc_run_free_locked(struct lc_shard *shard, uint32_t head);
 void lc_run_measure_locked(struct lc_shard *shard, uint64_t record_bytes);
 
 /* Change state, queue and epoch of a head by one store. */
-void lc_block_set_locked(struct lc_shard *shard, uint32_t head, enum lc_block_state state,
-                         enum lc_queue queue, uint32_t length);
+void lc_block_set_locked(struct lc_shard *shard, uint32_t head,
+                         enum lc_block_state state, enum lc_queue queue,
+                         uint32_t length);
 
 /* Give the whole table its hints back: continuation words, counts of free, index and
  * parked blocks, open runs. After an owner's death. */

@@ -1,5 +1,5 @@
-/* One function per family of invariants; ids as in docs/invariants.md. Allocates scratch
- * from libc, which only the caller of lilcache_check pays for. */
+/* One function per family of invariants; ids as in docs/invariants.md. Allocates
+ * scratch from libc, which only the caller of lilcache_check pays for. */
 #include "lc_check.h"
 
 #include <stdio.h>
@@ -16,16 +16,16 @@ struct check {
     const struct lc_shard *shard;
     char *report;
     size_t cap;
-    uint64_t *live;     /* per block: what bl_live of its run should be */
+    uint64_t *live;       /* per block: what bl_live of its run should be */
     uint32_t *page_owner; /* per page: group + 1 that lists it */
 };
 
-#define CHECK_FAIL(c, ...)                                 \
-    do {                                                   \
-        if ((c)->report) {                                 \
-            snprintf((c)->report, (c)->cap, __VA_ARGS__);  \
-        }                                                  \
-        return false;                                      \
+#define CHECK_FAIL(c, ...)                                                             \
+    do {                                                                               \
+        if ((c)->report) {                                                             \
+            snprintf((c)->report, (c)->cap, __VA_ARGS__);                              \
+        }                                                                              \
+        return false;                                                                  \
     } while (0)
 
 /* B1 B2: the table walks from end to end and its counts agree. */
@@ -44,7 +44,8 @@ static bool check_table(struct check *c) {
         }
         if (length == 0 || length > shard->block_count - b ||
             (length > 1 && (state == LC_BLOCK_FREE || state == LC_BLOCK_INDEX))) {
-            CHECK_FAIL(c, "B1: block %u has length %u in state %d", b, length, (int)state);
+            CHECK_FAIL(c, "B1: block %u has length %u in state %d", b, length,
+                       (int)state);
         }
         for (uint32_t i = 1; i < length; i++) {
             uint64_t word = shard->blocks[b + i].bl_word;
@@ -52,8 +53,8 @@ static bool check_table(struct check *c) {
                 CHECK_FAIL(c, "B2: block %u does not continue run %u", b + i, b);
             }
         }
-        if (state != LC_BLOCK_INDEX &&
-            block->bl_fill > (uint64_t)length << shard->block_shift) {
+        if (state != LC_BLOCK_INDEX && block->bl_fill > (uint64_t)length
+                                                            << shard->block_shift) {
             CHECK_FAIL(c, "B3: run %u is filled past its end", b);
         }
         pages += state == LC_BLOCK_INDEX ? (uint32_t)block->bl_fill : 0;
@@ -106,7 +107,8 @@ static bool check_dirs(struct check *c) {
                 CHECK_FAIL(c, "P1: page %u of group %u is in no index block", page, g);
             }
             const uint32_t *owners =
-                (const uint32_t *)(shard->heap + ((uint64_t)block << shard->block_shift));
+                (const uint32_t *)(shard->heap +
+                                   ((uint64_t)block << shard->block_shift));
             if (owners[page & ((1u << shard->page_shift) - 1)] != g + 1) {
                 CHECK_FAIL(c, "P1: page %u of group %u has another owner", page, g);
             }
@@ -159,8 +161,8 @@ static bool check_slot(struct check *c, uint32_t g, const struct lc_group *group
     const struct shm_block *block = &shard->blocks[head];
     enum lc_block_state state = lc_word_state(block->bl_word);
     if ((state != LC_BLOCK_OPEN && state != LC_BLOCK_SEALED) ||
-        record.offset + record.total > ((uint64_t)head << shard->block_shift) +
-                                           block->bl_fill) {
+        record.offset + record.total >
+            ((uint64_t)head << shard->block_shift) + block->bl_fill) {
         CHECK_FAIL(c, "I1: a slot of group %u points outside the filled runs", g);
     }
     const void *key = lc_record_key(shard, &record);
@@ -170,11 +172,12 @@ static bool check_slot(struct check *c, uint32_t g, const struct lc_group *group
         lc_shard_of(shard->segment, hash) != shard) {
         CHECK_FAIL(c, "I1: a slot of group %u does not fit its record's key", g);
     }
-    if (!lc_index_find_locked(shard, hash, key, record.key_length, type, &found, NULL) ||
+    if (!lc_index_find_locked(shard, hash, key, record.key_length, type, &found,
+                              NULL) ||
         found.record.offset != record.offset) {
         uint32_t home = lc_group_home(group, lc_slot_tag(word));
-        CHECK_FAIL(c, "I3: the slot in bucket %u of group %u (home %u) is not found", bucket,
-                   g, home);
+        CHECK_FAIL(c, "I3: the slot in bucket %u of group %u (home %u) is not found",
+                   bucket, g, home);
     }
     if (record.flags & LC_RECORD_DEAD) {
         CHECK_FAIL(c, "R1: a live slot of group %u points to a record marked dead", g);
@@ -215,7 +218,8 @@ static bool check_groups(struct check *c) {
     return true;
 }
 
-/* B3: records follow each other up to the fill. E2: live bytes are what slots point to. */
+/* B3: records follow each other up to the fill. E2: live bytes are what slots point to.
+ */
 static bool check_runs(struct check *c) {
     const struct lc_shard *shard = c->shard;
     for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
@@ -227,7 +231,8 @@ static bool check_runs(struct check *c) {
         uint64_t at = 0;
         while (at < block->bl_fill) {
             struct lc_record record;
-            if (!lc_record_read(shard, ((uint64_t)b << shard->block_shift) + at, &record)) {
+            if (!lc_record_read(shard, ((uint64_t)b << shard->block_shift) + at,
+                                &record)) {
                 CHECK_FAIL(c, "B3: run %u has no record at %llu", b,
                            (unsigned long long)at);
             }
@@ -238,7 +243,8 @@ static bool check_runs(struct check *c) {
         }
         if (block->bl_live != c->live[b]) {
             CHECK_FAIL(c, "E2: run %u counts live %llx, has %llx", b,
-                       (unsigned long long)block->bl_live, (unsigned long long)c->live[b]);
+                       (unsigned long long)block->bl_live,
+                       (unsigned long long)c->live[b]);
         }
     }
     return true;

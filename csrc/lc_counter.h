@@ -1,5 +1,5 @@
-/* Indexes of the counters of stats.def: lc_counter_<name> is the place of a PROCESS row's
- * or SHARD's counter in its array. */
+/* Indexes of the counters of stats.def: lc_counter_<name> is the place of a PROCESS
+ * row's or SHARD's counter in its array. */
 #ifndef LC_COUNTER_H
 #define LC_COUNTER_H
 

@@ -12,11 +12,11 @@ enum lc_crash_point {
 
 #ifdef LC_CRASH_POINTS
 extern void (*lc_crash_hook)(enum lc_crash_point point);
-#define LC_CRASH(name)                          \
-    do {                                        \
-        if (lc_crash_hook) {                    \
-            lc_crash_hook(LC_CRASH_##name);     \
-        }                                       \
+#define LC_CRASH(name)                                                                 \
+    do {                                                                               \
+        if (lc_crash_hook) {                                                           \
+            lc_crash_hook(LC_CRASH_##name);                                            \
+        }                                                                              \
     } while (0)
 #else
 #define LC_CRASH(name) ((void)0)

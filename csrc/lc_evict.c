@@ -6,9 +6,9 @@
  *                      v
  *   main's open run [ ... ][copy]                then: pins? bump, free.
  *
- * Crash story: each record is one slot change (lc_index_change_locked), before which its
- * copy is complete. A run whose owner died half-way is simply walked again from the start.
- * Invariants: E1 E2 G1 Z1. */
+ * Crash story: each record is one slot change (lc_index_change_locked), before which
+ * its copy is complete. A run whose owner died half-way is simply walked again from the
+ * start. Invariants: E1 E2 G1 Z1. */
 #include "lc_evict.h"
 
 #include <string.h>
@@ -28,12 +28,12 @@
 #define EVICT_WALK_MAX 256
 
 struct evict_slice {
-    uint64_t freed;     /* bytes walked over and not copied */
+    uint64_t freed; /* bytes walked over and not copied */
     uint64_t relocated_bytes;
     uint64_t limit_bytes;
     uint32_t relocated;
     uint32_t walked;
-    bool may_open;    /* relocation may open a run from free blocks */
+    bool may_open; /* relocation may open a run from free blocks */
 };
 
 /* [E1] */
@@ -43,14 +43,15 @@ static bool evict_may_relocate(const struct evict_slice *slice, uint64_t bytes) 
             bytes <= slice->limit_bytes - slice->relocated_bytes);
 }
 
-/* Hits that keep a record of this size: large ones must earn their place (performance.md
- * 2.5; the mean is that of recent writes). */
+/* Hits that keep a record of this size: large ones must earn their place
+ * (the mean is that of recent writes). */
 static uint32_t evict_threshold(const struct lc_shard *shard, uint64_t bytes) {
     uint64_t mean = lc_max64(shard->ctl->sh_mean_bytes, 24);
     return bytes <= 2 * mean ? 1 : bytes <= 8 * mean ? 2 : 3;
 }
 
-/* Copy the record to the end of a queue and move the slot over; same stamp, same key. */
+/* Copy the record to the end of a queue and move the slot over; same stamp, same key.
+ */
 static bool evict_relocate(struct lc_shard *shard, const struct lc_record *record,
                            const struct lc_place *place, enum lc_queue queue,
                            uint64_t hits, struct evict_slice *slice) {
@@ -101,9 +102,9 @@ static void evict_relabel(struct lc_shard *shard, uint32_t head,
                           const struct lc_record *record, const struct lc_place *place,
                           uint64_t hits) {
     uint64_t word = shard->blocks[head].bl_word;
-    lc_index_change_locked(shard, place,
-                           lc_slot_live(place->tag, record->offset >> LC_UNIT_SHIFT, hits),
-                           record->total, record->total);
+    lc_index_change_locked(
+        shard, place, lc_slot_live(place->tag, record->offset >> LC_UNIT_SHIFT, hits),
+        record->total, record->total);
     shard->blocks[head].bl_sequence = ++shard->ctl->sh_sequence;
     lc_store_release(&shard->blocks[head].bl_word,
                      lc_block_word(LC_BLOCK_SEALED, LC_MAIN, lc_word_length(word),
@@ -165,8 +166,8 @@ struct evict_range {
     uint64_t to;
 };
 
-static void evict_purge_slot(const struct lc_shard *shard, uint32_t group, uint64_t *slot,
-                             void *context) {
+static void evict_purge_slot(const struct lc_shard *shard, uint32_t group,
+                             uint64_t *slot, void *context) {
     const struct evict_range *range = context;
     uint64_t word = lc_load_relaxed(slot);
     if (lc_slot_is_live(word) && lc_slot_offset(word) >= range->from &&
@@ -176,12 +177,13 @@ static void evict_purge_slot(const struct lc_shard *shard, uint32_t group, uint6
     }
 }
 
-/* A run whose records cannot be walked (damage): find what points into it from the index. */
+/* A run whose records cannot be walked (damage): find what points into it from the
+ * index. */
 static void evict_purge(struct lc_shard *shard, uint32_t head) {
     struct evict_range range;
     range.from = (uint64_t)head << shard->block_shift;
-    range.to = range.from + ((uint64_t)lc_block_length_locked(shard, head)
-                             << shard->block_shift);
+    range.to = range.from +
+               ((uint64_t)lc_block_length_locked(shard, head) << shard->block_shift);
     for (uint32_t g = 0; g < shard->group_count; g++) {
         lc_index_visit_locked(shard, g, evict_purge_slot, &range);
     }
@@ -246,8 +248,9 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
             break;
         }
         uint64_t relocated = slice->relocated_bytes;
-        lc_hash64 hash = lc_hash(shard->segment->hash_key, lc_record_key(shard, &record),
-                                 record.key_length, lc_record_key_type(&record));
+        lc_hash64 hash =
+            lc_hash(shard->segment->hash_key, lc_record_key(shard, &record),
+                    record.key_length, lc_record_key_type(&record));
         if (lc_index_find_offset_locked(shard, hash, record.offset, &place) &&
             evict_record(shard, head, &record, &place, slice)) {
             return true;
@@ -282,8 +285,8 @@ void lc_evict_slice_locked(struct lc_shard *shard, uint64_t bytes) {
     }
 }
 
-/* Drop everything in the current victim, or in another one. The slice before has used up
- * what this call may relocate [E1]. */
+/* Drop everything in the current victim, or in another one. The slice before has used
+ * up what this call may relocate [E1]. */
 static bool evict_whole_run(struct lc_shard *shard) {
     struct evict_slice slice = {.limit_bytes = UINT64_MAX};
     if (!lc_victim_ready_locked(shard, true)) {
@@ -295,7 +298,8 @@ static bool evict_whole_run(struct lc_shard *shard) {
 }
 
 /* Empty the run at head, whatever it takes. */
-static void evict_all_of(struct lc_shard *shard, uint32_t head, enum lc_victim_mode mode) {
+static void evict_all_of(struct lc_shard *shard, uint32_t head,
+                         enum lc_victim_mode mode) {
     lc_run_seal_locked(shard, head);
     shard->ctl->sh_victim = head;
     shard->ctl->sh_victim_at = 0;
@@ -328,8 +332,8 @@ static bool evict_straighten(struct lc_shard *shard) {
     return lc_index_empty_lowest_locked(shard) || extended;
 }
 
-/* Empty every run of a window of `count` blocks. Survivors, and everything that lives if
- * there is room for it in free blocks elsewhere, move out of it. */
+/* Empty every run of a window of `count` blocks. Survivors, and everything that lives
+ * if there is room for it in free blocks elsewhere, move out of it. */
 static bool evict_window(struct lc_shard *shard, uint32_t count) {
     uint32_t end;
     uint32_t start = lc_victim_window_locked(shard, count, &end);

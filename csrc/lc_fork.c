@@ -141,7 +141,8 @@ int lc_fork_init(void) {
     lc_fork_registry_lock();
     if (!done) {
         fork_word = lc_os_fork_word();
-        failed = fork_word ? pthread_atfork(fork_prepare, fork_parent, fork_child) : ENOMEM;
+        failed =
+            fork_word ? pthread_atfork(fork_prepare, fork_parent, fork_child) : ENOMEM;
         if (!failed) {
             *fork_word = 1;
             done = true;

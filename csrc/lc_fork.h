@@ -7,7 +7,8 @@
 /* Once per process, before the first segment. 0 or a negative errno. */
 int lc_fork_init(void);
 
-/* 0 in a child whose fork ran no handler (clone, or a fork from C that bypasses libc). */
+/* 0 in a child whose fork ran no handler (clone, or a fork from C that bypasses libc).
+ */
 bool lc_fork_noticed(void);
 
 /* For such a child: forget what is the parent's. */

@@ -1,12 +1,12 @@
-/* Groups change size by being built anew beside the old pages and switched to by one store
- * of gr_dir; a reader that probed the old pages finds gr_dir or gr_changes changed and
- * starts again.
+/* Groups change size by being built anew beside the old pages and switched to by one
+ * store of gr_dir; a reader that probed the old pages finds gr_dir or gr_changes
+ * changed and starts again.
  *
  *   old pages  [####][####][##..]            gr_dir --+
  *   new pages  [###.][###.][###.][###.]  <------------+   one store
  *
- * Slots keep their order: home buckets are tag * buckets >> 28, so nothing but the slots
- * themselves is read. Ghosts come along while they are young and there is room.
+ * Slots keep their order: home buckets are tag * buckets >> 28, so nothing but the
+ * slots themselves is read. Ghosts come along while they are young and there is room.
  * Crash story: before the store the new pages are leftovers, after it the old ones are;
  * either way they are owned by the group and not in its list, and are swept.
  * Invariants: I2 I4 P1. */
@@ -19,12 +19,12 @@
 #include "lc_crash.h"
 #include "lc_index.h"
 
-/* A group grows when more than 7/8 of its slots are taken, and shrinks below 5/8, to where
- * 13/16 are taken, so that neither undoes the other. */
-#define GROUP_FULL(slots) ((slots) / 8 * 7)
+/* A group grows when more than 7/8 of its slots are taken, and shrinks below 5/8, to
+ * where 13/16 are taken, so that neither undoes the other. */
+#define GROUP_FULL(slots)  ((slots) / 8 * 7)
 #define GROUP_LOOSE(slots) ((slots) / 8 * 5)
-#define GROUP_GOOD(slots) ((slots) / 16 * 13)
-#define GROUP_GROW_TRIES 4
+#define GROUP_GOOD(slots)  ((slots) / 16 * 13)
+#define GROUP_GROW_TRIES   4
 
 /* Growths for one insert whose whole reach is full. */
 #define GROUP_GROW_TRIES 4
@@ -40,8 +40,8 @@ static uint32_t group_demand(const struct lc_shard *shard, uint32_t number) {
            (uint32_t)lc_min64(counts >> 32, shard->ghosts_per_group);
 }
 
-/* Put a slot into a group that is being built and that nobody sees yet. Live slots go on
- * past full buckets; a ghost takes what is left on the way. */
+/* Put a slot into a group that is being built and that nobody sees yet. Live slots go
+ * on past full buckets; a ghost takes what is left on the way. */
 static bool group_put(struct lc_shard *shard, struct lc_group *group, uint64_t word) {
     uint64_t tag = lc_slot_tag(word);
     bool live = lc_slot_is_live(word);
@@ -59,7 +59,8 @@ static bool group_put(struct lc_shard *shard, struct lc_group *group, uint64_t w
             for (uint32_t p = 0; live && p < distance; p++) {
                 if (lc_overflow_of(passed[p]->bk_overflow, tag) != 255) {
                     lc_store_relaxed(&passed[p]->bk_overflow,
-                                     passed[p]->bk_overflow + (1ULL << ((tag & 7) * 8)));
+                                     passed[p]->bk_overflow +
+                                         (1ULL << ((tag & 7) * 8)));
                 }
             }
             return true;
@@ -107,8 +108,8 @@ static bool group_fill(struct lc_shard *shard, const struct lc_group *from,
     return true;
 }
 
-static void group_give_pages(struct lc_shard *shard, uint32_t number, const uint32_t *pages,
-                             uint32_t count) {
+static void group_give_pages(struct lc_shard *shard, uint32_t number,
+                             const uint32_t *pages, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         lc_page_give_locked(shard, number, pages[i]);
     }
@@ -162,7 +163,8 @@ static bool group_rebuild(struct lc_shard *shard, uint32_t number, uint32_t coun
         return false;
     }
     in->in_group = number;
-    /* Release: the number is there before the line counts; read behind the lock only. */
+    /* Release: the number is there before the line counts; read behind the lock only.
+     */
     lc_store_release(&in->in_kind, LC_INTENT_GROUP);
     LC_CRASH(group_intent_armed);
     bool built = group_take_pages(shard, number, count, avoid, new_pages);
@@ -222,7 +224,8 @@ void lc_group_repair_locked(struct lc_shard *shard, uint64_t number) {
         }
     }
     shared->gr_counts = ghosts << 32 | live;
-    lc_store_release(&shared->gr_changes, shared->gr_changes + 1); /* as group_rebuild */
+    lc_store_release(&shared->gr_changes,
+                     shared->gr_changes + 1); /* as group_rebuild */
     lc_fence_seq_cst();
     lc_pages_sweep_locked(shard, (uint32_t)number, pages, count);
     lc_store_release(&in->in_kind, LC_INTENT_NONE);
@@ -264,9 +267,9 @@ static bool group_grow(struct lc_shard *shard, uint32_t number, bool must) {
     }
     uint32_t step = (uint32_t)lc_max64(1, group.pages / 16);
     uint32_t live = (uint32_t)shard->groups[number].gr_counts;
-    uint32_t demand = live + 1 +
-                      (uint32_t)lc_min64(group_young_ghosts(shard, &group),
-                                         shard->ghosts_per_group);
+    uint32_t demand =
+        live + 1 +
+        (uint32_t)lc_min64(group_young_ghosts(shard, &group), shard->ghosts_per_group);
     uint32_t pages = group.pages;
     if (must || demand > GROUP_GOOD(group_slots(pages))) {
         pages += step;
@@ -374,7 +377,8 @@ enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 has
     return rebuilt ? LC_INDEX_REBUILT : LC_INDEX_READY;
 }
 
-bool lc_index_claim_locked(struct lc_shard *shard, lc_hash64 hash, struct lc_place *out) {
+bool lc_index_claim_locked(struct lc_shard *shard, lc_hash64 hash,
+                           struct lc_place *out) {
     uint32_t number = lc_group_of(shard, hash);
     uint64_t tag = lc_tag_of(hash);
     if (lc_index_prepare_locked(shard, hash) != LC_INDEX_FULL &&
@@ -461,7 +465,8 @@ void lc_index_upkeep_locked(struct lc_shard *shard) {
     }
     uint32_t next = lc_index_wants_locked(shard);
     if (next != LC_NO_BLOCK &&
-        lc_pages_free_locked(shard) < lc_pages_per_block(shard) + group_reserve(shard) &&
+        lc_pages_free_locked(shard) <
+            lc_pages_per_block(shard) + group_reserve(shard) &&
         lc_word_state(shard->blocks[next].bl_word) == LC_BLOCK_FREE) {
         lc_pages_extend_locked(shard, false);
     }

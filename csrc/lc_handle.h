@@ -1,5 +1,6 @@
 /* Structs that live in the process: this process's view of a segment. The geometry is
- * copied and checked once at attach; the copies, not the segment's words, are believed. */
+ * copied and checked once at attach; the copies, not the segment's words, are believed.
+ */
 #ifndef LC_HANDLE_H
 #define LC_HANDLE_H
 
@@ -21,13 +22,14 @@ struct lc_shard {
     uint32_t block_count;
     uint32_t block_shift;
     uint32_t group_count;
-    uint32_t group_shift;    /* 64 - log2(group_count) */
-    uint32_t page_shift;     /* log2 of pages per block */
-    uint32_t owner_pages;    /* pages of an index block taken by its owner table */
-    uint32_t page_numbers;   /* pages in the shard; page numbers are below it */
+    uint32_t group_shift;      /* 64 - log2(group_count) */
+    uint32_t page_shift;       /* log2 of pages per block */
+    uint32_t owner_pages;      /* pages of an index block taken by its owner table */
+    uint32_t page_numbers;     /* pages in the shard; page numbers are below it */
     uint32_t ghosts_per_group; /* ghosts that may make the index grow, for each group */
     bool checksums;
-    /* Under the lock: blocks [from, to) are being emptied for a run and not given out. */
+    /* Under the lock: blocks [from, to) are being emptied for a run and not given out.
+     */
     uint32_t held_from;
     uint32_t held_to;
     struct lc_segment *segment;
@@ -83,12 +85,14 @@ struct lilcache {
     bool created;
 };
 
-static inline struct shm_row *lc_row_at(const struct lc_segment *segment, uint32_t row) {
+static inline struct shm_row *lc_row_at(const struct lc_segment *segment,
+                                        uint32_t row) {
     return (struct shm_row *)(segment->base + segment->rows_at +
                               (uint64_t)row * segment->row_bytes);
 }
 
-static inline struct lc_shard *lc_shard_of(const struct lc_segment *segment, lc_hash64 h) {
+static inline struct lc_shard *lc_shard_of(const struct lc_segment *segment,
+                                           lc_hash64 h) {
     return &segment->shards[h & (segment->shard_count - 1)];
 }
 

@@ -1,30 +1,31 @@
-/* SipHash-1-3. The tweak is folded into the key, which for SipHash is as good as another
- * random key per tweak. */
+/* SipHash-1-3. The tweak is folded into the key, which for SipHash is as good as
+ * another random key per tweak. */
 #include "lc_hash.h"
 
 #include <string.h>
 
 #define ROTL(x, b) ((x) << (b) | (x) >> (64 - (b)))
 
-#define HASH_ROUND            \
-    do {                      \
-        v0 += v1;             \
-        v1 = ROTL(v1, 13);    \
-        v1 ^= v0;             \
-        v0 = ROTL(v0, 32);    \
-        v2 += v3;             \
-        v3 = ROTL(v3, 16);    \
-        v3 ^= v2;             \
-        v0 += v3;             \
-        v3 = ROTL(v3, 21);    \
-        v3 ^= v0;             \
-        v2 += v1;             \
-        v1 = ROTL(v1, 17);    \
-        v1 ^= v2;             \
-        v2 = ROTL(v2, 32);    \
+#define HASH_ROUND                                                                     \
+    do {                                                                               \
+        v0 += v1;                                                                      \
+        v1 = ROTL(v1, 13);                                                             \
+        v1 ^= v0;                                                                      \
+        v0 = ROTL(v0, 32);                                                             \
+        v2 += v3;                                                                      \
+        v3 = ROTL(v3, 16);                                                             \
+        v3 ^= v2;                                                                      \
+        v0 += v3;                                                                      \
+        v3 = ROTL(v3, 21);                                                             \
+        v3 ^= v0;                                                                      \
+        v2 += v1;                                                                      \
+        v1 = ROTL(v1, 17);                                                             \
+        v1 ^= v2;                                                                      \
+        v2 = ROTL(v2, 32);                                                             \
     } while (0)
 
-lc_hash64 lc_hash(const uint64_t key[2], const void *data, size_t length, uint64_t tweak) {
+lc_hash64 lc_hash(const uint64_t key[2], const void *data, size_t length,
+                  uint64_t tweak) {
     uint64_t k0 = key[0] ^ tweak * 0x9E3779B97F4A7C15ULL;
     uint64_t k1 = key[1];
     uint64_t v0 = k0 ^ 0x736f6d6570736575ULL;

@@ -6,6 +6,7 @@
 #include "lc_base.h"
 
 /* tweak makes equal bytes of different kinds differ (key types). */
-lc_hash64 lc_hash(const uint64_t key[2], const void *data, size_t length, uint64_t tweak);
+lc_hash64 lc_hash(const uint64_t key[2], const void *data, size_t length,
+                  uint64_t tweak);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * Concurrency: readers probe without the lock (lc_read.c) while the lock holder changes
  * slots; every change a reader can see is one 64-bit store [I1].
- * Crash story: the intent line holds the slot's old and new word and the values of every
- * hint before and after. The slot decides which: lc_index_repair_locked.
+ * Crash story: the intent line holds the slot's old and new word and the values of
+ * every hint before and after. The slot decides which: lc_index_repair_locked.
  * Invariants: I1 I2 I3 I4 H1. */
 #include "lc_index.h"
 
@@ -17,13 +17,14 @@
 
 bool lc_index_ghost_young_locked(const struct lc_shard *shard, uint64_t slot) {
     uint64_t age = (shard->ctl->sh_ghost_clock - lc_slot_unit(slot)) & LC_UNIT_MASK;
-    /* A heap's worth, in 64-byte steps: a main queue's worth (nine tenths), and a tenth for
-     * the ghosts that were hit and left the line, which the clock cannot see. */
+    /* A heap's worth, in 64-byte steps: a main queue's worth (nine tenths), and a tenth
+     * for the ghosts that were hit and left the line, which the clock cannot see. */
     return age <= shard->heap_bytes / 64;
 }
 
-static bool index_key_equal(const struct lc_shard *shard, const struct lc_record *record,
-                            const void *key, uint32_t key_length, uint32_t key_type) {
+static bool index_key_equal(const struct lc_shard *shard,
+                            const struct lc_record *record, const void *key,
+                            uint32_t key_length, uint32_t key_type) {
     return record->key_length == key_length && lc_record_key_type(record) == key_type &&
            memcmp(lc_record_key(shard, record), key, key_length) == 0;
 }
@@ -57,7 +58,8 @@ bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const vo
                     *ghost = place;
                 }
             } else if (lc_record_read(shard, lc_slot_offset(word), &out->record) &&
-                       index_key_equal(shard, &out->record, key, key_length, key_type)) {
+                       index_key_equal(shard, &out->record, key, key_length,
+                                       key_type)) {
                 out->place = place;
                 return true;
             }
@@ -88,7 +90,8 @@ bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
         for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
             uint64_t word = lc_load_relaxed(&bucket->bk_slot[i]);
             if ((word & ~LC_SLOT_HITS) == wanted) {
-                *out = (struct lc_place){&bucket->bk_slot[i], word, tag, number, distance};
+                *out =
+                    (struct lc_place){&bucket->bk_slot[i], word, tag, number, distance};
                 return true;
             }
         }
@@ -115,10 +118,11 @@ static void index_count_overflow(struct lc_shard *shard, const struct lc_place *
             return;
         }
         uint32_t count = lc_overflow_of(bucket->bk_overflow, place->tag);
-        if (count != 255 && (direction > 0 || count > 0)) { /* 255 stays: unknown many */
+        if (count != 255 &&
+            (direction > 0 || count > 0)) { /* 255 stays: unknown many */
             uint64_t one = 1ULL << shift;
-            /* Release: pairs with the acquire of the slots in lc_read.c; a probe that sees
-             * the slot further on must not have stopped here [I3]. */
+            /* Release: pairs with the acquire of the slots in lc_read.c; a probe that
+             * sees the slot further on must not have stopped here [I3]. */
             lc_store_release(&bucket->bk_overflow, direction > 0
                                                        ? bucket->bk_overflow + one
                                                        : bucket->bk_overflow - one);
@@ -128,7 +132,8 @@ static void index_count_overflow(struct lc_shard *shard, const struct lc_place *
     }
 }
 
-static uint64_t index_live_after(uint64_t live, uint64_t minus_bytes, uint64_t plus_bytes) {
+static uint64_t index_live_after(uint64_t live, uint64_t minus_bytes,
+                                 uint64_t plus_bytes) {
     uint64_t units = live & UINT32_MAX;
     uint64_t count = live >> 32;
     if (minus_bytes) {
@@ -162,7 +167,8 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
     in->in_counts[1] = (uint64_t)ghosts << 32 | live;
     in->in_from_block = in->in_to_block = LC_NO_BLOCK;
     if (lc_slot_is_live(old) && lc_slot_offset(old) < shard->heap_bytes) {
-        uint32_t from = lc_block_head_locked(shard, lc_block_of(shard, lc_slot_offset(old)));
+        uint32_t from =
+            lc_block_head_locked(shard, lc_block_of(shard, lc_slot_offset(old)));
         in->in_from_block = from;
         in->in_from_live[0] = shard->blocks[from].bl_live;
         in->in_from_live[1] = index_live_after(in->in_from_live[0], old_bytes, 0);
@@ -173,8 +179,8 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
         bool same = in->in_from_block == to;
         in->in_to_block = to;
         in->in_to_live[0] = shard->blocks[to].bl_live;
-        in->in_to_live[1] = index_live_after(same ? in->in_from_live[1] : in->in_to_live[0],
-                                             0, new_bytes);
+        in->in_to_live[1] = index_live_after(
+            same ? in->in_from_live[1] : in->in_to_live[0], 0, new_bytes);
         if (same) {
             in->in_from_block = LC_NO_BLOCK;
         }
@@ -194,7 +200,8 @@ static void index_settle(struct lc_shard *shard, int which) {
                          in->in_from_live[which]);
     }
     if (in->in_to_block < shard->block_count) {
-        lc_store_relaxed(&shard->blocks[in->in_to_block].bl_live, in->in_to_live[which]);
+        lc_store_relaxed(&shard->blocks[in->in_to_block].bl_live,
+                         in->in_to_live[which]);
     }
     LC_CRASH(slot_counts_stored);
     /* Release: as in index_arm, the values are in place before the line is void. */
@@ -212,8 +219,8 @@ static void index_mark(struct lc_shard *shard, uint64_t word, bool dead) {
     }
 }
 
-/* Tell a later rebuild which record counts. Not before the slot is stored: a record that
- * was complete, but never published, must not come up in a rebuild. */
+/* Tell a later rebuild which record counts. Not before the slot is stored: a record
+ * that was complete, but never published, must not come up in a rebuild. */
 static void index_mark_both(struct lc_shard *shard, uint64_t dead, uint64_t alive) {
     if (!lc_slot_is_live(alive) || lc_slot_offset(dead) != lc_slot_offset(alive)) {
         index_mark(shard, dead, true);

@@ -2,11 +2,12 @@
  *
  *   hash -> group -> gr_dir -> first page: | page numbers | bucket bucket ...
  *                              other pages:| bucket bucket bucket ...
- *   home bucket = tag * buckets >> 28; a full bucket passes slots on to the next ones and
- *   counts them in bk_overflow, so that a probe knows when to stop.
+ *   home bucket = tag * buckets >> 28; a full bucket passes slots on to the next ones
+ * and counts them in bk_overflow, so that a probe knows when to stop.
  *
  * The inline part is the probe. It is safe without the lock: every number is checked
- * before it is used, and what was found means something only after the caller's checks. */
+ * before it is used, and what was found means something only after the caller's checks.
+ */
 #ifndef LC_INDEX_H
 #define LC_INDEX_H
 
@@ -45,7 +46,8 @@ static inline bool lc_group_open(const struct lc_shard *shard, uint64_t dir,
         out->pages > LC_GROUP_PAGES_MAX) {
         return false;
     }
-    out->list = (const uint32_t *)(shard->heap + ((uint64_t)out->first << LC_PAGE_SHIFT));
+    out->list =
+        (const uint32_t *)(shard->heap + ((uint64_t)out->first << LC_PAGE_SHIFT));
     out->lines = lc_group_lines(out->pages);
     out->buckets = out->pages * LC_PAGE_LINES - out->lines;
     return true;
@@ -113,20 +115,23 @@ enum lc_index_room {
 };
 enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 hash);
 
-/* A slot for a new key: the ghost's, an empty one, an old ghost's. The group may be rebuilt
- * for it, so places found before are void. Falls back on dropping a record of the same
- * bucket when the index cannot grow. False only when there is no page at all. */
-bool lc_index_claim_locked(struct lc_shard *shard, lc_hash64 hash, struct lc_place *out);
+/* A slot for a new key: the ghost's, an empty one, an old ghost's. The group may be
+ * rebuilt for it, so places found before are void. Falls back on dropping a record of
+ * the same bucket when the index cannot grow. False only when there is no page at all.
+ */
+bool lc_index_claim_locked(struct lc_shard *shard, lc_hash64 hash,
+                           struct lc_place *out);
 
-/* THE way a slot changes. old_bytes, new_bytes: sizes of the records that the old and the
- * new word point to, 0 when not live. */
+/* THE way a slot changes. old_bytes, new_bytes: sizes of the records that the old and
+ * the new word point to, 0 when not live. */
 void lc_index_change_locked(struct lc_shard *shard, const struct lc_place *place,
                             uint64_t new_word, uint64_t old_bytes, uint64_t new_bytes);
 
 /* One bounded step of upkeep: shrink a group, empty an index block. */
 void lc_index_upkeep_locked(struct lc_shard *shard);
 
-/* Move every group out of the lowest index block and free it. False: no room elsewhere. */
+/* Move every group out of the lowest index block and free it. False: no room elsewhere.
+ */
 bool lc_index_empty_lowest_locked(struct lc_shard *shard);
 
 /* The block at the index's end that the index would like to have next, LC_NO_BLOCK when
@@ -143,8 +148,8 @@ void lc_index_repair_locked(struct lc_shard *shard);
 void lc_index_reset_locked(struct lc_shard *shard);
 
 /* Visit every slot of a group. */
-typedef void (*lc_slot_visit)(const struct lc_shard *shard, uint32_t group, uint64_t *slot,
-                              void *context);
+typedef void (*lc_slot_visit)(const struct lc_shard *shard, uint32_t group,
+                              uint64_t *slot, void *context);
 void lc_index_visit_locked(const struct lc_shard *shard, uint32_t group,
                            lc_slot_visit visit, void *context);
 

@@ -15,13 +15,13 @@
  *     | shard 1 ...                                                  |
  *     +--------------------------------------------------------------+  hd_size
  *
- * A record block is a log: records one after the other up to bl_fill. Blocks in a row may
- * be opened as one run, whose records may cross block borders. An index block is cut into
- * pages of 512 bytes; its first pages hold the owner table.
+ * A record block is a log: records one after the other up to bl_fill. Blocks in a row
+ * may be opened as one run, whose records may cross block borders. An index block is
+ * cut into pages of 512 bytes; its first pages hold the owner table.
  *
- * References are counts of bytes, units or blocks from the shard's heap; no pointers. Only
- * fixed-width integers and the mutex. Words that readers load without the lock are marked
- * [racy]; everything else is the lock holder's. */
+ * References are counts of bytes, units or blocks from the shard's heap; no pointers.
+ * Only fixed-width integers and the mutex. Words that readers load without the lock are
+ * marked [racy]; everything else is the lock holder's. */
 #ifndef LC_LAYOUT_H
 #define LC_LAYOUT_H
 
@@ -31,69 +31,72 @@
 #include "lc_base.h"
 
 #define LC_LAYOUT_VERSION 1
-#define LC_MAGIC 0x006568636163696cULL /* "licache\0", little endian */
-#define LC_READY 0x0079646165722d6cULL /* "l-ready\0" */
+#define LC_MAGIC          0x006568636163696cULL /* "licache\0", little endian */
+#define LC_READY          0x0079646165722d6cULL /* "l-ready\0" */
 
-#define LC_SIZE_MIN (1ULL << 20)
-#define LC_SIZE_MAX (64ULL << 30)
-#define LC_BLOCK_MIN 4096ULL
-#define LC_BLOCK_MAX (2ULL << 20) /* one huge page */
-#define LC_BLOCKS_WANTED 256      /* per shard; performance.md 2.3, segment size */
-#define LC_HEAP_ALIGN 4096
-#define LC_SHARDS_MAX 64
-#define LC_ROWS_MAX 256
+#define LC_SIZE_MIN      (1ULL << 20)
+#define LC_SIZE_MAX      (64ULL << 30)
+#define LC_BLOCK_MIN     4096ULL
+#define LC_BLOCK_MAX     (2ULL << 20) /* one huge page */
+#define LC_BLOCKS_WANTED 256          /* per shard: 16 records and more to a block */
+#define LC_HEAP_ALIGN    4096
+#define LC_SHARDS_MAX    64
+#define LC_ROWS_MAX      256
 
 /* --- header ----------------------------------------------------------------------- */
 
-/* Written once by the creator before hd_ready, then constant but for the marked words. */
+/* Written once by the creator before hd_ready, then constant but for the marked words.
+ */
 struct shm_header {
     uint64_t hd_magic;
     uint32_t hd_layout;
-    uint32_t hd_fingerprint;  /* sizes and compiler; see lc_segment.c */
-    uint64_t hd_size;         /* bytes of the whole object */
-    uint64_t hd_max_value;    /* bytes */
-    uint64_t hd_hash_key[2];  /* random, for SipHash */
-    uint64_t hd_boot_id[2];   /* locks and clocks of another boot mean nothing */
-    uint64_t hd_time_ns[2];   /* device, inode of the creator's time namespace */
-    uint32_t hd_shard_count;  /* power of two */
+    uint32_t hd_fingerprint; /* sizes and compiler; see lc_segment.c */
+    uint64_t hd_size;        /* bytes of the whole object */
+    uint64_t hd_max_value;   /* bytes */
+    uint64_t hd_hash_key[2]; /* random, for SipHash */
+    uint64_t hd_boot_id[2];  /* locks and clocks of another boot mean nothing */
+    uint64_t hd_time_ns[2];  /* device, inode of the creator's time namespace */
+    uint32_t hd_shard_count; /* power of two */
     uint32_t hd_row_count;
     uint32_t hd_row_bytes;
     uint32_t hd_row_pins;
-    uint32_t hd_block_shift;  /* log2 of the block's bytes */
-    uint32_t hd_block_count;  /* per shard */
-    uint32_t hd_group_count;  /* per shard, power of two */
-    uint32_t hd_flags;        /* LILCACHE_CHECKSUMS */
-    uint64_t hd_rows_at;      /* bytes from the segment's start, as the next two */
+    uint32_t hd_block_shift; /* log2 of the block's bytes */
+    uint32_t hd_block_count; /* per shard */
+    uint32_t hd_group_count; /* per shard, power of two */
+    uint32_t hd_flags;       /* LILCACHE_CHECKSUMS */
+    uint64_t hd_rows_at;     /* bytes from the segment's start, as the next two */
     uint64_t hd_shards_at;
-    uint64_t hd_shard_bytes;  /* distance of two shards */
-    uint64_t hd_groups_at;    /* bytes from the shard's start, as the next two */
+    uint64_t hd_shard_bytes; /* distance of two shards */
+    uint64_t hd_groups_at;   /* bytes from the shard's start, as the next two */
     uint64_t hd_blocks_at;
     uint64_t hd_heap_at;
-    uint64_t hd_ready;        /* [racy] LC_READY; the creator's last store */
-    uint64_t hd_retired;      /* [racy] not 0: attach anew */
-    uint64_t hd_pin_copies;   /* [racy] forks that copied pins to another row; atomic add */
-    uint64_t hd_left[8];      /* PROCESS counters of rows given up; atomic adds */
+    uint64_t hd_ready;   /* [racy] LC_READY; the creator's last store */
+    uint64_t hd_retired; /* [racy] not 0: attach anew */
+    uint64_t
+        hd_pin_copies;   /* [racy] forks that copied pins to another row; atomic add */
+    uint64_t hd_left[8]; /* PROCESS counters of rows given up; atomic adds */
 };
 
 #define LC_HEADER_BYTES 512
-_Static_assert(sizeof(struct shm_header) <= LC_HEADER_BYTES, "header outgrew its place");
+_Static_assert(sizeof(struct shm_header) <= LC_HEADER_BYTES,
+               "header outgrew its place");
 
 /* --- process rows ----------------------------------------------------------------- */
 
 #define LC_ROW_COUNTERS 8 /* the PROCESS rows of stats.def */
-#define LC_ROW_FREE 0
-#define LC_ROW_USED 1
+#define LC_ROW_FREE     0
+#define LC_ROW_USED     1
 
 /* Alive while its byte is locked (lc_row.c). Only the owner writes it; a sweeper that
  * holds the byte lock of a dead owner writes it too. */
 struct shm_row {
-    uint64_t rw_state;        /* [racy] LC_ROW_*; low half, claims so far in the high half */
-    uint32_t rw_pid;          /* for people; nothing decides by it */
-    uint32_t rw_pin_high;     /* [racy] pins at and above this index are 0 */
+    uint64_t rw_state; /* [racy] LC_ROW_*; low half, claims so far in the high half */
+    uint32_t rw_pid;   /* for people; nothing decides by it */
+    uint32_t rw_pin_high;      /* [racy] pins at and above this index are 0 */
     uint64_t rw_pinned_blocks; /* [racy] blocks claimed by the pins; the quota's sum */
     uint64_t rw_spare;
     uint64_t rw_counter[LC_ROW_COUNTERS]; /* [racy] */
-    uint64_t rw_pin[];        /* [racy] shard, block + 1; 0: none */
+    uint64_t rw_pin[];                    /* [racy] shard, block + 1; 0: none */
 };
 
 _Static_assert(sizeof(struct shm_row) == 96, "row header and counters");
@@ -108,18 +111,18 @@ _Static_assert(sizeof(struct shm_row) == 96, "row header and counters");
  * |  0 | 0  1 |       tag        |  eviction stamp       |   ghost
  * +----+------+------------------+-----------------------+   empty: the word is 0
  *
- * The tag is 28 bits of the key's hash. Its high bits choose the home bucket, so a group
- * is rebuilt from its slots alone. Readers raise the hits by compare-and-swap, nothing
- * else in a slot is theirs [H1]. */
-#define LC_SLOT_LIVE (1ULL << 63)
+ * The tag is 28 bits of the key's hash. Its high bits choose the home bucket, so a
+ * group is rebuilt from its slots alone. Readers raise the hits by compare-and-swap,
+ * nothing else in a slot is theirs [H1]. */
+#define LC_SLOT_LIVE       (1ULL << 63)
 #define LC_SLOT_HITS_SHIFT 61
-#define LC_SLOT_HITS (3ULL << LC_SLOT_HITS_SHIFT)
-#define LC_SLOT_HIT (1ULL << LC_SLOT_HITS_SHIFT)
-#define LC_TAG_BITS 28
-#define LC_TAG_SHIFT 33
-#define LC_TAG_MASK ((1ULL << LC_TAG_BITS) - 1)
-#define LC_UNIT_MASK ((1ULL << LC_TAG_SHIFT) - 1)
-#define LC_UNIT_SHIFT 3 /* records are aligned to 8 bytes */
+#define LC_SLOT_HITS       (3ULL << LC_SLOT_HITS_SHIFT)
+#define LC_SLOT_HIT        (1ULL << LC_SLOT_HITS_SHIFT)
+#define LC_TAG_BITS        28
+#define LC_TAG_SHIFT       33
+#define LC_TAG_MASK        ((1ULL << LC_TAG_BITS) - 1)
+#define LC_UNIT_MASK       ((1ULL << LC_TAG_SHIFT) - 1)
+#define LC_UNIT_SHIFT      3 /* records are aligned to 8 bytes */
 
 static inline uint64_t lc_slot_live(uint64_t tag, uint64_t unit, uint64_t hits) {
     return LC_SLOT_LIVE | hits << LC_SLOT_HITS_SHIFT | tag << LC_TAG_SHIFT | unit;
@@ -129,7 +132,9 @@ static inline uint64_t lc_slot_ghost(uint64_t tag, uint64_t stamp) {
     return LC_SLOT_HIT | tag << LC_TAG_SHIFT | (stamp & LC_UNIT_MASK);
 }
 
-static inline uint64_t lc_slot_tag(uint64_t slot) { return slot >> LC_TAG_SHIFT & LC_TAG_MASK; }
+static inline uint64_t lc_slot_tag(uint64_t slot) {
+    return slot >> LC_TAG_SHIFT & LC_TAG_MASK;
+}
 static inline uint64_t lc_slot_unit(uint64_t slot) { return slot & LC_UNIT_MASK; }
 static inline uint64_t lc_slot_offset(uint64_t slot) {
     return (slot & LC_UNIT_MASK) << LC_UNIT_SHIFT;
@@ -146,25 +151,28 @@ static inline bool lc_slot_is_ghost(uint64_t slot) {
 
 struct shm_bucket {
     uint64_t bk_slot[LC_BUCKET_SLOTS]; /* [racy] */
-    uint64_t bk_overflow; /* [racy] 8 counters of 8 bits, one per class (low 3 bits of the
-                             tag): live slots of the class that passed this bucket by */
+    uint64_t
+        bk_overflow; /* [racy] 8 counters of 8 bits, one per class (low 3 bits of the
+                        tag): live slots of the class that passed this bucket by */
 };
 
 _Static_assert(sizeof(struct shm_bucket) == LC_CACHE_LINE, "one line per bucket");
 
 /* --- index groups ----------------------------------------------------------------- */
 
-#define LC_PAGE_BYTES 512
-#define LC_PAGE_SHIFT 9
-#define LC_PAGE_LINES 8
+#define LC_PAGE_BYTES      512
+#define LC_PAGE_SHIFT      9
+#define LC_PAGE_LINES      8
 #define LC_GROUP_PAGES_MAX 128
-#define LC_GROUP_SHARE (128u << 10) /* bytes of shard per group */
+#define LC_GROUP_SHARE     (128u << 10) /* bytes of shard per group */
 
-/* A group's first page begins with the numbers of its other pages, 16 to a line; buckets
- * follow. gr_dir: first page's number + 1 in the low half, page count in the high half. */
+/* A group's first page begins with the numbers of its other pages, 16 to a line;
+ * buckets follow. gr_dir: first page's number + 1 in the low half, page count in the
+ * high half. */
 struct shm_group {
     uint64_t gr_dir;     /* [racy] 0: no page yet */
-    uint64_t gr_changes; /* [racy] bumped after gr_dir changed, before old pages are reused */
+    uint64_t gr_changes; /* [racy] bumped after gr_dir changed, before old pages are
+                            reused */
     uint64_t gr_counts;  /* live slots in the low half, ghosts in the high half */
     uint64_t gr_spare;
 };
@@ -173,11 +181,11 @@ struct shm_group {
 
 enum lc_block_state {
     LC_BLOCK_FREE = 0,
-    LC_BLOCK_OPEN = 1,   /* records are appended */
+    LC_BLOCK_OPEN = 1, /* records are appended */
     LC_BLOCK_SEALED = 2,
     LC_BLOCK_PARKED = 3, /* nothing points into it, but a pin holds its bytes */
     LC_BLOCK_INDEX = 4,
-    LC_BLOCK_CONT = 5,   /* inside a run; the length field is the distance to its head */
+    LC_BLOCK_CONT = 5, /* inside a run; the length field is the distance to its head */
 };
 
 enum lc_queue { LC_SMALL = 0, LC_MAIN = 1, LC_QUEUES = 2 };
@@ -187,16 +195,18 @@ struct shm_block {
     uint64_t bl_generation; /* [racy] bumped before the block's bytes may be reused */
     uint64_t bl_word;       /* [racy] one store per change of state */
     uint64_t bl_fill;       /* bytes of the run in use; index blocks: pages in use */
-    uint64_t bl_live;       /* hint: live bytes / 8 in the low half, live records above */
-    uint64_t bl_sequence;   /* when the run was opened; the queue's order */
-    uint64_t bl_expires;    /* hint: ms when the last record expires, UINT64_MAX never */
+    uint64_t bl_live;     /* hint: live bytes / 8 in the low half, live records above */
+    uint64_t bl_sequence; /* when the run was opened; the queue's order */
+    uint64_t bl_expires;  /* hint: ms when the last record expires, UINT64_MAX never */
 };
 
-_Static_assert(sizeof(struct shm_block) == 48, "48 bytes never straddle lines at 0 and 8");
+_Static_assert(sizeof(struct shm_block) == 48,
+               "48 bytes never straddle lines at 0 and 8");
 
 static inline uint64_t lc_block_word(enum lc_block_state state, enum lc_queue queue,
                                      uint32_t length, uint32_t epoch) {
-    return (uint64_t)queue << 60 | (uint64_t)state << 56 | (uint64_t)length << 32 | epoch;
+    return (uint64_t)queue << 60 | (uint64_t)state << 56 | (uint64_t)length << 32 |
+           epoch;
 }
 static inline enum lc_block_state lc_word_state(uint64_t word) {
     return (enum lc_block_state)(word >> 56 & 15);
@@ -213,26 +223,26 @@ static inline uint32_t lc_word_epoch(uint64_t word) { return (uint32_t)word; }
 
 enum lc_intent_kind {
     LC_INTENT_NONE = 0,
-    LC_INTENT_SLOT = 1,    /* one slot changes; counts and live bytes follow */
-    LC_INTENT_GROUP = 2,   /* a group is rebuilt elsewhere */
+    LC_INTENT_SLOT = 1,  /* one slot changes; counts and live bytes follow */
+    LC_INTENT_GROUP = 2, /* a group is rebuilt elsewhere */
 };
 
 enum lc_phase { /* of a recovery that takes many such steps */
-    LC_PHASE_NONE = 0,
-    LC_PHASE_REBUILD = 1, /* the shard is being rebuilt from its blocks */
-    LC_PHASE_EMPTY = 2,   /* the shard is being emptied */
+                LC_PHASE_NONE = 0,
+                LC_PHASE_REBUILD = 1, /* the shard is being rebuilt from its blocks */
+                LC_PHASE_EMPTY = 2,   /* the shard is being emptied */
 };
 
-/* What the lock holder is in the middle of. Its successor finishes or drops it, by values
- * and never by increments, so that a recovery can be repeated. */
+/* What the lock holder is in the middle of. Its successor finishes or drops it, by
+ * values and never by increments, so that a recovery can be repeated. */
 struct shm_intent {
     uint64_t in_kind; /* enum lc_intent_kind; armed by a release store, the last one */
     uint64_t in_group;
     uint64_t in_slot_at; /* byte of the slot in the heap */
     uint64_t in_old;
     uint64_t in_new;
-    uint64_t in_counts[2];   /* gr_counts before, after */
-    uint64_t in_from_block;  /* head of the run in_old points into, or LC_NO_BLOCK */
+    uint64_t in_counts[2];    /* gr_counts before, after */
+    uint64_t in_from_block;   /* head of the run in_old points into, or LC_NO_BLOCK */
     uint64_t in_from_live[2]; /* its bl_live before, after */
     uint64_t in_to_block;
     uint64_t in_to_live[2];
@@ -242,8 +252,8 @@ struct shm_intent {
 
 _Static_assert(sizeof(struct shm_intent) == 128, "two lines");
 
-#define LC_NO_BLOCK UINT32_MAX
-#define LC_OPEN_RUNS 2      /* open runs per queue; performance.md 2.3 */
+#define LC_NO_BLOCK       UINT32_MAX
+#define LC_OPEN_RUNS      2  /* open runs per queue: the fuller one takes what fits */
 #define LC_SHARD_COUNTERS 14 /* the SHARD rows of stats.def */
 
 struct shm_shard {
@@ -270,11 +280,11 @@ struct shm_shard {
     uint32_t sh_index_blocks;
     uint32_t sh_index_pages; /* in use */
     uint32_t sh_parked_blocks;
-    uint32_t sh_index_hint;  /* no index block above it has a free page */
-    uint32_t sh_index_low;   /* no index block below it */
-    uint32_t sh_bulk;        /* records are written, but hardly any are read (lc_victim.c) */
-    uint32_t sh_shrink_hint; /* a group worth shrinking + 1 */
-    uint32_t sh_mean_bytes;  /* moving average of record sizes */
+    uint32_t sh_index_hint; /* no index block above it has a free page */
+    uint32_t sh_index_low;  /* no index block below it */
+    uint32_t sh_bulk; /* records are written, but hardly any are read (lc_victim.c) */
+    uint32_t sh_shrink_hint;  /* a group worth shrinking + 1 */
+    uint32_t sh_mean_bytes;   /* moving average of record sizes */
     uint32_t sh_spread_bytes; /* and of their distance from it */
 
     uint64_t sh_cold_bytes;  /* appended to small since the shard was last empty, or
@@ -294,8 +304,9 @@ _Static_assert(sizeof(pthread_mutex_t) <= 128, "mutex outgrew its lines");
 /*  0       2       4            8        12
  *  +-------+-------+------------+--------+  then, if it expires: 4 bytes of padding and
  *  | key   | flags | value      | stamp  |  the 8-byte expiry; then the key; then the
- *  | length|       | length     |        |  value, 64-byte aligned from 64 KiB up; then,
- *  +-------+-------+------------+--------+  with checksums, 8 bytes at the next 8-byte line
+ *  | length|       | length     |        |  value, 64-byte aligned from 64 KiB up;
+ *  +-------+-------+------------+--------+  with checksums, 8 bytes at the next
+ *                                           multiple of 8
  *
  * Constant after publication, but for the expiry word and LC_RECORD_DEAD. */
 struct shm_record {
@@ -307,13 +318,13 @@ struct shm_record {
 
 _Static_assert(sizeof(struct shm_record) == 12, "record header");
 
-#define LC_RECORD_KEY_TYPE 0x0003u
-#define LC_RECORD_EXPIRES 0x0004u
-#define LC_RECORD_CHECKSUM 0x0008u
-#define LC_RECORD_ALIGNED 0x0010u
-#define LC_RECORD_DEAD 0x0020u /* hint for a rebuild: unlinked on purpose */
+#define LC_RECORD_KEY_TYPE         0x0003u
+#define LC_RECORD_EXPIRES          0x0004u
+#define LC_RECORD_CHECKSUM         0x0008u
+#define LC_RECORD_ALIGNED          0x0010u
+#define LC_RECORD_DEAD             0x0020u /* hint for a rebuild: unlinked on purpose */
 #define LC_RECORD_VALUE_TYPE_SHIFT 8
-#define LC_VALUE_ALIGN_FROM (64u << 10)
-#define LC_VALUE_ALIGN 64u
+#define LC_VALUE_ALIGN_FROM        (64u << 10)
+#define LC_VALUE_ALIGN             64u
 
 #endif

@@ -50,7 +50,8 @@ static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
 #endif
 }
 
-enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms, bool *waited) {
+enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
+                                 bool *waited) {
     int result = pthread_mutex_trylock(&ctl->sh_mutex);
     *waited = result == EBUSY;
     if (result == EBUSY && wait_ms > 0) {

@@ -1,5 +1,5 @@
-/* The shard lock: a robust process-shared mutex behind three answers. It reports that the
- * previous owner died and never repairs; lc_shard.c reacts. */
+/* The shard lock: a robust process-shared mutex behind three answers. It reports that
+ * the previous owner died and never repairs; lc_shard.c reacts. */
 #ifndef LC_LOCK_H
 #define LC_LOCK_H
 
@@ -7,7 +7,8 @@
 
 enum lc_lock_result {
     LC_LOCK_CLEAN = 0,
-    LC_LOCK_OWNER_DIED, /* held; call lc_lock_consistent once the shard is whole again */
+    LC_LOCK_OWNER_DIED, /* held; call lc_lock_consistent once the shard is whole again
+                         */
     LC_LOCK_BUSY,       /* not held */
     LC_LOCK_BROKEN,     /* not held, and nobody will ever hold it again */
 };

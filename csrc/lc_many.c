@@ -16,8 +16,9 @@ int64_t lilcache_get_many(struct lilcache *cache, size_t count, const void *keys
     int status = lc_segment_alive(segment);
     for (size_t i = 0; i < count; i++) {
         struct lc_key key;
-        int made = status ? status : lc_key_make(segment, at, key_lengths[i], key_types[i],
-                                                 &key);
+        int made = status
+                       ? status
+                       : lc_key_make(segment, at, key_lengths[i], key_types[i], &key);
         at += key_lengths[i];
         if (made != LILCACHE_OK) {
             results[i] = made;
@@ -39,7 +40,8 @@ int64_t lilcache_get_many(struct lilcache *cache, size_t count, const void *keys
 int64_t lilcache_set_many(struct lilcache *cache, size_t count, const void *keys,
                           const uint32_t *key_lengths, const uint8_t *key_types,
                           const void *values, const uint64_t *value_lengths,
-                          const uint8_t *value_types, int64_t ttl_ms, int64_t *results) {
+                          const uint8_t *value_types, int64_t ttl_ms,
+                          int64_t *results) {
     struct lc_segment *segment = cache->segment;
     const struct lc_condition always = {.mode = LILCACHE_SET};
     const uint8_t *key_at = keys;
@@ -50,7 +52,8 @@ int64_t lilcache_set_many(struct lilcache *cache, size_t count, const void *keys
         struct lc_key key;
         struct lc_value value = {value_at, value_lengths[i], value_types[i], ttl_ms};
         if (status == LILCACHE_OK) {
-            results[i] = lc_key_make(segment, key_at, key_lengths[i], key_types[i], &key);
+            results[i] =
+                lc_key_make(segment, key_at, key_lengths[i], key_types[i], &key);
             if (results[i] == LILCACHE_OK) {
                 results[i] = lc_write_set(segment, &key, &value, &always);
             }
@@ -182,8 +185,8 @@ int64_t lilcache_scan(struct lilcache *cache, uint64_t *cursor, void *out, size_
     if (status != LILCACHE_OK) {
         return status;
     }
-    status = scan_group_locked(shard, (uint32_t)(number % per_shard), tag, &next, out, cap,
-                               count);
+    status = scan_group_locked(shard, (uint32_t)(number % per_shard), tag, &next, out,
+                               cap, count);
     lc_shard_leave(shard);
     if (status < 0) {
         return status;

@@ -30,7 +30,8 @@ void lc_os_sleep_ms(uint32_t ms) {
     nanosleep(&wait, NULL);
 }
 
-/* Keep clear of 0 to 2: whatever prints to a closed stderr would write into the segment. */
+/* Keep clear of 0 to 2: whatever prints to a closed stderr would write into the
+ * segment. */
 static int os_above_stdio(int fd) {
     if (fd < 0) {
         return -errno;
@@ -58,7 +59,8 @@ int lc_os_shm_create(const char *object_name, uint32_t mode) {
     if (bad) {
         return bad;
     }
-    int fd = os_above_stdio(shm_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+    int fd =
+        os_above_stdio(shm_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode));
     if (fd >= 0 && fchmod(fd, mode) != 0) { /* the umask has no say */
         int saved = errno;
         shm_unlink(path);

@@ -56,7 +56,8 @@ uint32_t lc_os_uid(void);
 uint32_t lc_os_pid(void);
 uint32_t lc_os_cores(void);
 
-/* A word that reads 0 in every child of fork, whoever called it; NULL without memory. */
+/* A word that reads 0 in every child of fork, whoever called it; NULL without memory.
+ */
 uint64_t *lc_os_fork_word(void);
 
 #endif

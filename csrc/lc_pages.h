@@ -1,6 +1,6 @@
-/* Index pages: blocks at the upper end of the heap, cut into pages of 512 bytes. The first
- * pages of such a block are its owner table: for every page the group + 1, or 0. All
- * functions want the shard lock. */
+/* Index pages: blocks at the upper end of the heap, cut into pages of 512 bytes. The
+ * first pages of such a block are its owner table: for every page the group + 1, or 0.
+ * All functions want the shard lock. */
 #ifndef LC_PAGES_H
 #define LC_PAGES_H
 
@@ -10,8 +10,8 @@ static inline uint8_t *lc_page_at(const struct lc_shard *shard, uint32_t page) {
     return shard->heap + ((uint64_t)page << LC_PAGE_SHIFT);
 }
 
-/* A page for the group, not in block `avoid`; UINT32_MAX when there is none. Contents are
- * undefined. */
+/* A page for the group, not in block `avoid`; UINT32_MAX when there is none. Contents
+ * are undefined. */
 uint32_t lc_page_take_locked(struct lc_shard *shard, uint32_t group, uint32_t avoid);
 /* Ignored unless the page is the group's: page numbers come from the segment. */
 void lc_page_give_locked(struct lc_shard *shard, uint32_t group, uint32_t page);

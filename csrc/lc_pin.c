@@ -22,8 +22,8 @@ uint64_t lc_pin_count(const struct lc_segment *segment) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < segment->row_count; i++) {
         const struct shm_row *row = lc_row_at(segment, i);
-        uint32_t high = (uint32_t)lc_min64(lc_load_relaxed32(&row->rw_pin_high),
-                                           segment->row_pins);
+        uint32_t high =
+            (uint32_t)lc_min64(lc_load_relaxed32(&row->rw_pin_high), segment->row_pins);
         for (uint32_t p = 0; p < high; p++) {
             sum += lc_load_relaxed(&row->rw_pin[p]) != 0;
         }
@@ -41,7 +41,8 @@ static int pin_find(const struct lc_segment *segment, uint64_t word) {
 }
 
 static int64_t pin_token(const struct lc_segment *segment, int index) {
-    return (int64_t)((uint64_t)(segment->pin_epoch & INT32_MAX) << 32 | (uint32_t)index);
+    return (int64_t)((uint64_t)(segment->pin_epoch & INT32_MAX) << 32 |
+                     (uint32_t)index);
 }
 
 /* The pin that a token names, NULL when it names none (any more). */
@@ -55,10 +56,12 @@ static struct lc_local_pin *pin_of(struct lc_segment *segment, int64_t token) {
 static int pin_new(struct lc_segment *segment, struct shm_row *row, uint64_t word,
                    uint32_t blocks) {
     /* Half of all blocks may be pinned, so that sets find room in the others. */
-    uint64_t quota = (uint64_t)segment->shards[0].block_count * segment->shard_count / 2;
+    uint64_t quota =
+        (uint64_t)segment->shards[0].block_count * segment->shard_count / 2;
     int index = lc_pin_blocks(segment) + blocks <= quota ? pin_find(segment, 0) : -1;
     if (index < 0) {
-        lc_store_relaxed32(&segment->sweep_wanted, 1); /* the places may be held by the dead */
+        lc_store_relaxed32(&segment->sweep_wanted,
+                           1); /* the places may be held by the dead */
         return -1;
     }
     segment->pins[index] = (struct lc_local_pin){.word = word, .blocks = blocks};
@@ -125,11 +128,12 @@ void lc_pin_drop(struct lc_segment *segment, int64_t token, bool kept) {
     pthread_mutex_unlock(&segment->pin_mutex);
 }
 
-static bool pin_scan(const struct lc_segment *segment, uint64_t first, uint32_t length) {
+static bool pin_scan(const struct lc_segment *segment, uint64_t first,
+                     uint32_t length) {
     for (uint32_t i = 0; i < segment->row_count; i++) {
         const struct shm_row *row = lc_row_at(segment, i);
-        uint32_t high = (uint32_t)lc_min64(lc_load_relaxed32(&row->rw_pin_high),
-                                           segment->row_pins);
+        uint32_t high =
+            (uint32_t)lc_min64(lc_load_relaxed32(&row->rw_pin_high), segment->row_pins);
         for (uint32_t p = 0; p < high; p++) {
             /* Acquire: pairs with the release that clears a pin. */
             uint64_t word = lc_load_acquire(&row->rw_pin[p]);
@@ -148,9 +152,9 @@ bool lc_pin_any_locked(struct lc_segment *segment, uint32_t shard, uint32_t head
     uint64_t before;
     bool found;
     do {
-        /* Acquire: pairs with the bump in lc_fork.c. A fork that copies pins to a row we
-         * have passed, and whose parent drops them in one we have not reached, shows as
-         * another count afterwards [Z1]. */
+        /* Acquire: pairs with the bump in lc_fork.c. A fork that copies pins to a row
+         * we have passed, and whose parent drops them in one we have not reached, shows
+         * as another count afterwards [Z1]. */
         before = lc_load_acquire(copies);
         lc_fence_seq_cst(); /* pairs with the fence in lc_pin_take [Z1] */
         found = pin_scan(segment, first, length);

@@ -13,9 +13,9 @@
 
 #include "lc_handle.h"
 
-/* Claim the block, before re-checking what was read of it. Ends with the fence. A token,
- * or -1: no place free, the quota is reached, or, unless `wait`, another thread is busy
- * with the pins. blocks: length of the block's run. */
+/* Claim the block, before re-checking what was read of it. Ends with the fence. A
+ * token, or -1: no place free, the quota is reached, or, unless `wait`, another thread
+ * is busy with the pins. blocks: length of the block's run. */
 int64_t lc_pin_take(struct lc_segment *segment, uint32_t shard, uint32_t block,
                     uint32_t blocks, bool wait);
 /* The claim outlives the call: a forked child inherits it. */

@@ -28,8 +28,8 @@
 
 #define READ_TRIES 64
 
-int lc_key_make(const struct lc_segment *segment, const void *key, size_t length, int type,
-                struct lc_key *out) {
+int lc_key_make(const struct lc_segment *segment, const void *key, size_t length,
+                int type, struct lc_key *out) {
     if (LC_UNLIKELY(length == 0 || length > LILCACHE_KEY_MAX)) {
         return LILCACHE_KEY_SIZE;
     }
@@ -76,17 +76,18 @@ static enum lc_verdict read_slot_racy(const struct lc_shard *shard,
     if (!lc_record_read(shard, lc_slot_offset(hit->word), &hit->record)) {
         return read_block_same(shard, hit) ? LC_ABSENT : LC_RETRY;
     }
-    bool same = hit->record.key_length == key->length &&
-                lc_record_key_type(&hit->record) == key->type &&
-                lc_equal_racy(lc_record_key(shard, &hit->record), key->bytes, key->length);
+    bool same =
+        hit->record.key_length == key->length &&
+        lc_record_key_type(&hit->record) == key->type &&
+        lc_equal_racy(lc_record_key(shard, &hit->record), key->bytes, key->length);
     if (!same || lc_word_epoch(word) != (uint32_t)epoch) {
         return read_block_same(shard, hit) ? LC_ABSENT : LC_RETRY;
     }
     return LC_HIT;
 }
 
-/* A hit is not checked against the block's generation yet: read_block_same does that once
- * the bytes are copied or pinned. */
+/* A hit is not checked against the block's generation yet: read_block_same does that
+ * once the bytes are copied or pinned. */
 static enum lc_verdict read_find_racy(const struct lc_shard *shard,
                                       const struct lc_key *key, struct lc_hit *hit) {
     uint64_t tag = lc_tag_of(key->hash);
@@ -106,11 +107,12 @@ static enum lc_verdict read_find_racy(const struct lc_shard *shard,
         if (!bucket) {
             return LC_RETRY;
         }
-        /* Acquire, before the slots: a slot further on was claimed after the counters on
-         * its way were raised [I3]; pairs with index_count_overflow. */
+        /* Acquire, before the slots: a slot further on was claimed after the counters
+         * on its way were raised [I3]; pairs with index_count_overflow. */
         uint64_t overflow = lc_load_acquire(&bucket->bk_overflow);
         for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
-            uint64_t word = lc_load_acquire(&bucket->bk_slot[i]); /* commit of writes [R1] */
+            uint64_t word =
+                lc_load_acquire(&bucket->bk_slot[i]); /* commit of writes [R1] */
             if (!lc_slot_is_live(word) || lc_slot_tag(word) != tag) {
                 continue;
             }
@@ -165,8 +167,9 @@ static bool read_checks_out(const struct lc_shard *shard, const struct lc_key *k
 
 /* The bytes, once found. LC_RETRY: they changed under the copy. */
 static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
-                                       const struct lc_key *key, const struct lc_hit *hit,
-                                       void *out, size_t cap, int64_t *result) {
+                                       const struct lc_key *key,
+                                       const struct lc_hit *hit, void *out, size_t cap,
+                                       int64_t *result) {
     const struct lc_record *record = &hit->record;
     bool fits = record->value_length <= cap;
     uint64_t checksum = 0;
@@ -193,11 +196,11 @@ static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
 }
 
 /* After too many retries: the same under the lock, if it is free. */
-static enum lc_verdict read_find_locked(struct lc_shard *shard, const struct lc_key *key,
-                                        struct lc_hit *hit) {
+static enum lc_verdict read_find_locked(struct lc_shard *shard,
+                                        const struct lc_key *key, struct lc_hit *hit) {
     struct lc_found found;
-    if (!lc_index_find_locked(shard, key->hash, key->bytes, key->length, key->type, &found,
-                              NULL)) {
+    if (!lc_index_find_locked(shard, key->hash, key->bytes, key->length, key->type,
+                              &found, NULL)) {
         return LC_ABSENT;
     }
     hit->record = found.record;
@@ -205,8 +208,8 @@ static enum lc_verdict read_find_locked(struct lc_shard *shard, const struct lc_
     hit->word = found.place.word;
     hit->block = lc_block_of(shard, found.record.offset);
     hit->generation = shard->blocks[hit->block].bl_generation;
-    bool visible =
-        lc_word_epoch(shard->blocks[hit->block].bl_word) == (uint32_t)shard->ctl->sh_epoch;
+    bool visible = lc_word_epoch(shard->blocks[hit->block].bl_word) ==
+                   (uint32_t)shard->ctl->sh_epoch;
     return visible ? LC_HIT : LC_ABSENT;
 }
 
@@ -267,8 +270,8 @@ int64_t lilcache_get(struct lilcache *cache, const void *key, size_t key_length,
     return lilcache_gets(cache, key, key_length, key_type, out, cap, NULL);
 }
 
-int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length, int key_type,
-                 int64_t *ttl_ms) {
+int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
+                 int key_type, int64_t *ttl_ms) {
     struct lc_segment *segment = cache->segment;
     struct lc_key made;
     int status = lc_segment_alive(segment);
@@ -305,8 +308,8 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length, int
 
 /* Pin what was found and see whether it is still there; *token is -1 when there was no
  * pin to be had. */
-static enum lc_verdict read_pin_racy(const struct lc_shard *shard, const struct lc_hit *hit,
-                                     int64_t *token) {
+static enum lc_verdict read_pin_racy(const struct lc_shard *shard,
+                                     const struct lc_hit *hit, int64_t *token) {
     struct lc_segment *segment = shard->segment;
     *token = lc_pin_take(segment, shard->number, hit->block,
                          lc_run_span_racy(shard, hit->block), true);

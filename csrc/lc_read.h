@@ -27,8 +27,8 @@ struct lc_hit {
 enum lc_verdict { LC_HIT, LC_ABSENT, LC_RETRY };
 
 /* OK, KEY_SIZE or INVALID. */
-int lc_key_make(const struct lc_segment *segment, const void *key, size_t length, int type,
-                struct lc_key *out);
+int lc_key_make(const struct lc_segment *segment, const void *key, size_t length,
+                int type, struct lc_key *out);
 
 /* Copy the value: packed result, MISS or TOO_LARGE. stamp may be NULL. */
 int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void *out,

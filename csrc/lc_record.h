@@ -1,6 +1,6 @@
-/* Accessors of records. Everything read from a record is untrusted: lc_record_read loads
- * the header once, checks it against the heap, and hands out numbers that are safe to use
- * as addresses, whatever another process does meanwhile. */
+/* Accessors of records. Everything read from a record is untrusted: lc_record_read
+ * loads the header once, checks it against the heap, and hands out numbers that are
+ * safe to use as addresses, whatever another process does meanwhile. */
 #ifndef LC_RECORD_H
 #define LC_RECORD_H
 
@@ -8,8 +8,8 @@
 #include "lc_handle.h"
 
 struct lc_record {
-    uint64_t offset; /* byte in the heap */
-    uint64_t total;  /* bytes, a multiple of 8 */
+    uint64_t offset;   /* byte in the heap */
+    uint64_t total;    /* bytes, a multiple of 8 */
     uint64_t value_at; /* byte in the heap */
     uint32_t key_at;   /* bytes from offset */
     uint32_t key_length;

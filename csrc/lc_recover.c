@@ -64,8 +64,9 @@ static void recover_link(struct lc_shard *shard, const struct lc_record *record)
     uint64_t word = lc_slot_live(lc_tag_of(hash), record->offset >> LC_UNIT_SHIFT, 0);
     struct lc_found found;
     struct lc_place place;
-    if (lc_index_find_locked(shard, hash, lc_record_key(shard, record), record->key_length,
-                             lc_record_key_type(record), &found, NULL)) {
+    if (lc_index_find_locked(shard, hash, lc_record_key(shard, record),
+                             record->key_length, lc_record_key_type(record), &found,
+                             NULL)) {
         int32_t later = (int32_t)(record->stamp - found.record.stamp);
         if (later > 0) {
             lc_index_change_locked(shard, &found.place, word, found.record.total,
@@ -73,7 +74,8 @@ static void recover_link(struct lc_shard *shard, const struct lc_record *record)
         } else if (later == 0 && found.record.offset != record->offset &&
                    (found.record.value_length != record->value_length ||
                     memcmp(shard->heap + found.record.value_at,
-                           shard->heap + record->value_at, record->value_length) != 0)) {
+                           shard->heap + record->value_at,
+                           record->value_length) != 0)) {
             /* One stamp, two values: neither can be trusted. */
             lc_index_change_locked(shard, &found.place, 0, found.record.total, 0);
         }
@@ -104,7 +106,8 @@ static void recover_rebuild(struct lc_shard *shard) {
     for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
         struct shm_block *block = &shard->blocks[b];
         if (lc_word_state(block->bl_word) == LC_BLOCK_SEALED) {
-            bool current = lc_word_epoch(block->bl_word) == (uint32_t)shard->ctl->sh_epoch;
+            bool current =
+                lc_word_epoch(block->bl_word) == (uint32_t)shard->ctl->sh_epoch;
             /* What follows a damaged record cannot be found. */
             block->bl_fill = current ? recover_run(shard, b) : 0;
         }

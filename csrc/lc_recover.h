@@ -4,9 +4,9 @@
 
 #include "lc_handle.h"
 
-/* Make the shard whole again: finish or drop the one interrupted step; if the result does
- * not verify, rebuild the shard from its blocks; if that fails, empty it. May be killed
- * and repeated at any point. */
+/* Make the shard whole again: finish or drop the one interrupted step; if the result
+ * does not verify, rebuild the shard from its blocks; if that fails, empty it. May be
+ * killed and repeated at any point. */
 void lc_recover_locked(struct lc_shard *shard);
 
 #endif

@@ -1,10 +1,9 @@
 /* Process rows.
  *
- * Concurrency: the byte lock is the right to write a row, held for life by its owner and
- * for a moment by a sweeper that found it free. A sweeper and a claimer exclude each
- * other by it, too.
- * Crash story: a row half cleaned by a dead sweeper is found dead and cleaned again.
- * Invariants: W1 W2. */
+ * Concurrency: the byte lock is the right to write a row, held for life by its owner
+ * and for a moment by a sweeper that found it free. A sweeper and a claimer exclude
+ * each other by it, too. Crash story: a row half cleaned by a dead sweeper is found
+ * dead and cleaned again. Invariants: W1 W2. */
 #include "lc_row.h"
 
 #include "lc_atomic.h"
@@ -69,7 +68,8 @@ void lc_row_release(struct lc_segment *segment, uint32_t row) {
 }
 
 void lc_row_sweep(struct lc_segment *segment) {
-    /* All threads lock bytes through one description, which does not keep them apart. */
+    /* All threads lock bytes through one description, which does not keep them apart.
+     */
     pthread_mutex_lock(&segment->pin_mutex);
     for (uint32_t i = 0; i < segment->row_count; i++) {
         struct shm_row *row = lc_row_at(segment, i);

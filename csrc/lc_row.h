@@ -1,7 +1,8 @@
 /* Process rows: who is attached, and proof of who is dead.
  *
- * Row i is alive while somebody holds the OFD lock on byte LC_ROW_BYTE + i of the object,
- * through a description of its own (lc_fork.c keeps children from sharing it). */
+ * Row i is alive while somebody holds the OFD lock on byte LC_ROW_BYTE + i of the
+ * object, through a description of its own (lc_fork.c keeps children from sharing it).
+ */
 #ifndef LC_ROW_H
 #define LC_ROW_H
 
@@ -9,16 +10,18 @@
 
 /* Lock bytes lie past every segment: OFD locks need no bytes behind them. */
 #define LC_CREATE_BYTE (1ULL << 40)
-#define LC_ROW_BYTE (LC_CREATE_BYTE + 1)
+#define LC_ROW_BYTE    (LC_CREATE_BYTE + 1)
 
 /* Take a free or dead row through lock_fd and clean it. Row number, or
  * LILCACHE_TOO_MANY_PROCESSES. */
 int lc_row_claim(struct lc_segment *segment, int lock_fd);
 
-/* Hand the row's counters to the header and free it; its byte lock goes with lock_fd. */
+/* Hand the row's counters to the header and free it; its byte lock goes with lock_fd.
+ */
 void lc_row_release(struct lc_segment *segment, uint32_t row);
 
-/* Free the rows of dead processes, and so their pins. Never called with a shard lock. */
+/* Free the rows of dead processes, and so their pins. Never called with a shard lock.
+ */
 void lc_row_sweep(struct lc_segment *segment);
 
 /* Gets and sets of all processes so far, roughly. */

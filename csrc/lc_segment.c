@@ -10,8 +10,8 @@
  *                                            v
  *                              reserve, write everything, ready = last store
  *
- * Whoever holds the creation byte and finds the object not ready makes it ready: a creator
- * that died leaves no trace. Invariants: L1 L4 L5 F2 S1. */
+ * Whoever holds the creation byte and finds the object not ready makes it ready: a
+ * creator that died leaves no trace. Invariants: L1 L4 L5 F2 S1. */
 #include "lc_segment.h"
 
 #include <errno.h>
@@ -27,7 +27,8 @@
 #include "lc_row.h"
 
 #define SEGMENT_CREATE_WAIT_MS 10000
-#define SEGMENT_NAME_CHECK 65536 /* operations between two looks whether the name is left */
+#define SEGMENT_NAME_CHECK                                                             \
+    65536 /* operations between two looks whether the name is left */
 
 static const uint64_t segment_name_key[2] = {0x6c696c6361636865ULL, 1};
 
@@ -191,8 +192,10 @@ static int segment_init_shard(struct lc_shard *shard) {
     return lc_lock_init(ctl);
 }
 
-/* Reserve, map and write a new segment, ready last. The caller holds the creation byte. */
-static int segment_make(struct lc_segment *segment, const struct lilcache_options *options,
+/* Reserve, map and write a new segment, ready last. The caller holds the creation byte.
+ */
+static int segment_make(struct lc_segment *segment,
+                        const struct lilcache_options *options,
                         const struct lc_geometry *g, struct lilcache_error *error) {
     int failed = lc_os_reserve(segment->fd, g->size);
     if (failed) {
@@ -232,7 +235,8 @@ static int segment_make(struct lc_segment *segment, const struct lilcache_option
         }
     }
     segment->created = true;
-    /* Release: pairs with the acquire in segment_is_ready; everything is in place [L4]. */
+    /* Release: pairs with the acquire in segment_is_ready; everything is in place [L4].
+     */
     lc_store_release(&segment->header->hd_ready, LC_READY);
     return LILCACHE_OK;
 }
@@ -253,8 +257,8 @@ static int segment_attach(struct lc_segment *segment, uint64_t size,
     if (h->hd_magic != LC_MAGIC || h->hd_layout != LC_LAYOUT_VERSION ||
         h->hd_fingerprint != lc_segment_fingerprint() || h->hd_size != size ||
         h->hd_shard_count == 0 || h->hd_row_count == 0 ||
-        !lc_geometry_make(h->hd_size, h->hd_max_value, h->hd_row_count, h->hd_shard_count,
-                          1, &g) ||
+        !lc_geometry_make(h->hd_size, h->hd_max_value, h->hd_row_count,
+                          h->hd_shard_count, 1, &g) ||
         h->hd_row_bytes != g.row_bytes || h->hd_row_pins != g.row_pins ||
         h->hd_block_shift != g.block_shift || h->hd_block_count != g.block_count ||
         h->hd_group_count != g.group_count || h->hd_rows_at != g.rows_at ||
@@ -281,7 +285,8 @@ static bool segment_is_ready(int fd, uint64_t size) {
     bool ready = lc_load_acquire(&header->hd_ready) == LC_READY; /* [L4] */
     if (ready && lc_os_boot_id(boot_id) == 0) {
         /* Left over from another boot, on a file system that outlives it. */
-        ready = header->hd_boot_id[0] == boot_id[0] && header->hd_boot_id[1] == boot_id[1];
+        ready =
+            header->hd_boot_id[0] == boot_id[0] && header->hd_boot_id[1] == boot_id[1];
     }
     lc_os_unmap(base, LC_HEADER_BYTES);
     return ready;
@@ -341,8 +346,9 @@ static int segment_lock_creation(int fd, struct lilcache_error *error) {
     for (;;) {
         int failed = lc_os_lock_byte(fd, LC_CREATE_BYTE);
         if (failed != -EAGAIN) {
-            return failed ? segment_fail(error, LILCACHE_OS, failed, "fcntl(F_OFD_SETLK)")
-                          : LILCACHE_OK;
+            return failed
+                       ? segment_fail(error, LILCACHE_OS, failed, "fcntl(F_OFD_SETLK)")
+                       : LILCACHE_OK;
         }
         if (lc_os_monotonic_ms() > until) {
             return segment_fail(error, LILCACHE_NOT_READY, 0, "creation lock");
@@ -365,12 +371,13 @@ static int segment_open_object(struct lc_segment *segment,
                             : segment_fail(error, LILCACHE_OS, segment->fd, "shm_open");
 }
 
-/* One attempt by name. *again: the object went away or was retired meanwhile. The registry
- * is locked. */
+/* One attempt by name. *again: the object went away or was retired meanwhile. The
+ * registry is locked. */
 static int segment_try_named(struct lc_segment *segment,
                              const struct lilcache_options *options,
                              const struct lc_geometry *g, bool recreate, bool *again,
-                             struct lc_segment **registered, struct lilcache_error *error) {
+                             struct lc_segment **registered,
+                             struct lilcache_error *error) {
     struct lc_os_file file;
     bool made;
     int status = segment_open_object(segment, options, &made, error);
@@ -389,7 +396,8 @@ static int segment_try_named(struct lc_segment *segment,
     }
     segment->lock_fd = lc_os_reopen(segment->fd);
     if (segment->lock_fd < 0) {
-        return segment_fail(error, LILCACHE_OS, segment->lock_fd, "open(/proc/self/fd)");
+        return segment_fail(error, LILCACHE_OS, segment->lock_fd,
+                            "open(/proc/self/fd)");
     }
     status = segment_lock_creation(segment->lock_fd, error);
     if (status) {
@@ -419,7 +427,8 @@ static int segment_try_named(struct lc_segment *segment,
     } else {
         status = segment_make(segment, options, g, error);
         if (status) {
-            lc_os_shm_unlink(segment->object_name); /* while the creation byte is held */
+            lc_os_shm_unlink(
+                segment->object_name); /* while the creation byte is held */
         }
     }
     lc_os_unlock_byte(segment->lock_fd, LC_CREATE_BYTE);
@@ -438,7 +447,8 @@ static int segment_make_anonymous(struct lc_segment *segment,
     }
     segment->lock_fd = lc_os_reopen(segment->fd);
     if (segment->lock_fd < 0 || lc_os_stat(segment->fd, &file) != 0) {
-        return segment_fail(error, LILCACHE_OS, segment->lock_fd, "open(/proc/self/fd)");
+        return segment_fail(error, LILCACHE_OS, segment->lock_fd,
+                            "open(/proc/self/fd)");
     }
     segment->id = file.id;
     return segment_make(segment, options, g, error);
@@ -488,8 +498,8 @@ static int segment_open_locked(const struct lilcache_options *options,
         if (options->flags & LILCACHE_ANONYMOUS) {
             status = segment_make_anonymous(segment, options, g, error);
         } else {
-            status = segment_try_named(segment, options, g, recreate, &again, &registered,
-                                       error);
+            status = segment_try_named(segment, options, g, recreate, &again,
+                                       &registered, error);
             recreate = recreate && status != LILCACHE_RETIRED;
         }
         if (status == LILCACHE_OK && registered) {
@@ -635,5 +645,6 @@ int lilcache_mode(const struct lilcache *cache) {
 }
 
 int lilcache_process_row(struct lilcache *cache) {
-    return lc_row_mine(cache->segment) ? cache->segment->row : LILCACHE_TOO_MANY_PROCESSES;
+    return lc_row_mine(cache->segment) ? cache->segment->row
+                                       : LILCACHE_TOO_MANY_PROCESSES;
 }

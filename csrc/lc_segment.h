@@ -30,7 +30,8 @@ bool lc_geometry_make(uint64_t size, uint64_t max_value, uint32_t row_count,
 
 uint32_t lc_segment_fingerprint(void);
 
-/* The segment went away under us: RETIRED. Else OK. Cheap; called by every operation. */
+/* The segment went away under us: RETIRED. Else OK. Cheap; called by every operation.
+ */
 int lc_segment_alive(struct lc_segment *segment);
 
 #endif

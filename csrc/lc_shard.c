@@ -20,7 +20,8 @@ int lc_shard_enter(struct lc_shard *shard, uint32_t wait_ms) {
         return LILCACHE_OK;
     case LC_LOCK_OWNER_DIED:
         lc_recover_locked(shard);
-        lc_lock_consistent(shard->ctl); /* only now: a death before this is reported again */
+        lc_lock_consistent(
+            shard->ctl); /* only now: a death before this is reported again */
         return LILCACHE_OK;
     case LC_LOCK_BUSY:
         return LILCACHE_BUSY;

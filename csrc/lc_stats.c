@@ -8,8 +8,8 @@
 #include "lc_shard.h"
 
 #define LC_NAME_PROCESS(name) "P" #name
-#define LC_NAME_SHARD(name) "S" #name
-#define LC_NAME_GAUGE(name) "G" #name
+#define LC_NAME_SHARD(name)   "S" #name
+#define LC_NAME_GAUGE(name)   "G" #name
 
 enum stats_index {
 #define X(name, kind, help) STATS_##name,
@@ -37,8 +37,8 @@ const char *lilcache_stat_help(int index) {
 
 const char *lilcache_status_name(int status) {
     switch (status) {
-#define X(name, code, class_, text) \
-    case code:                      \
+#define X(name, code, class_, text)                                                    \
+    case code:                                                                         \
         return #name;
 #include "status.def"
 #undef X
@@ -49,8 +49,8 @@ const char *lilcache_status_name(int status) {
 
 const char *lilcache_status_text(int status) {
     switch (status) {
-#define X(name, code, class_, text) \
-    case code:                      \
+#define X(name, code, class_, text)                                                    \
+    case code:                                                                         \
         return text;
 #include "status.def"
 #undef X
@@ -60,7 +60,8 @@ const char *lilcache_status_text(int status) {
 }
 
 /* Sums over words that change meanwhile: each is some recent value. */
-static void stats_shard_racy(const struct lc_shard *shard, uint64_t values[STATS_COUNT]) {
+static void stats_shard_racy(const struct lc_shard *shard,
+                             uint64_t values[STATS_COUNT]) {
     const struct shm_shard *ctl = shard->ctl;
     uint32_t epoch = (uint32_t)lc_load_relaxed(&ctl->sh_epoch);
     for (uint32_t b = 0; b < shard->block_count; b++) {
@@ -117,7 +118,8 @@ int lilcache_stats(struct lilcache *cache, uint64_t *out, int count) {
         for (int c = 0; c < LC_ROW_COUNTERS; c++) {
             process[c] += lc_load_relaxed(&row->rw_counter[c]);
         }
-        values[STATS_processes] += (uint32_t)lc_load_relaxed(&row->rw_state) == LC_ROW_USED;
+        values[STATS_processes] +=
+            (uint32_t)lc_load_relaxed(&row->rw_state) == LC_ROW_USED;
     }
     for (uint32_t s = 0; s < segment->shard_count; s++) {
         const struct lc_shard *shard = &segment->shards[s];
@@ -130,7 +132,8 @@ int lilcache_stats(struct lilcache *cache, uint64_t *out, int count) {
     values[STATS_size_bytes] = segment->size;
     values[STATS_max_value_bytes] = segment->max_value;
     values[STATS_shards] = segment->shard_count;
-    values[STATS_blocks] = (uint64_t)segment->shards[0].block_count * segment->shard_count;
+    values[STATS_blocks] =
+        (uint64_t)segment->shards[0].block_count * segment->shard_count;
     values[STATS_block_bytes] = 1ULL << segment->shards[0].block_shift;
     for (int i = 0; i < STATS_COUNT; i++) {
         char kind = stats_table[i].name[0];

@@ -2,12 +2,12 @@
  *
  * In order: the run that the index waits for; runs of an older epoch; wholly dead or
  * expired runs; mostly dead ones, which are cleaned and lose nothing; then S3-FIFO: the
- * oldest of small while small holds more than a tenth of the live bytes, else the oldest
- * of main. A pinned run goes to its queue's end.
+ * oldest of small while small holds more than a tenth of the live bytes, else the
+ * oldest of main. A pinned run goes to its queue's end.
  *
  * Hits are evidence only while somebody reads. Under a bulk load, when there are hardly
- * any gets beside the sets, the oldest run of both queues goes, whatever its hits: what is
- * loaded last must end up in the cache, not what happened to be read before
+ * any gets beside the sets, the oldest run of both queues goes, whatever its hits: what
+ * is loaded last must end up in the cache, not what happened to be read before
  * (docs/decisions/0003).
  * Invariants: E2 Z2. */
 #include "lc_victim.h"
@@ -18,9 +18,10 @@
 #include "lc_pin.h"
 #include "lc_row.h"
 
-/* Sets after which sh_bulk is worked out again, and gets per set that make no bulk load. */
+/* Sets after which sh_bulk is worked out again, and gets per set that make no bulk
+ * load. */
 #define VICTIM_WINDOW_SETS 256
-#define VICTIM_BULK_SHARE 16
+#define VICTIM_BULK_SHARE  16
 
 /* Pinned runs passed over before one is taken, and parked, after all. */
 #define VICTIM_PINNED_MAX 16
@@ -54,7 +55,8 @@ static bool victim_is_abandoned(const struct lc_shard *shard, uint32_t head) {
     uint64_t live = victim_live_bytes(block);
     uint64_t dead = block->bl_fill - lc_min64(live, block->bl_fill);
     return dead * 2 > (uint64_t)length << shard->block_shift &&
-           length > lc_run_length_locked(shard, lc_max64(shard->ctl->sh_mean_bytes, 24));
+           length >
+               lc_run_length_locked(shard, lc_max64(shard->ctl->sh_mean_bytes, 24));
 }
 
 static void victim_survey(const struct lc_shard *shard, struct victim_survey *out) {
@@ -69,7 +71,8 @@ static void victim_survey(const struct lc_shard *shard, struct victim_survey *ou
             continue;
         }
         uint64_t live = victim_live_bytes(block);
-        bool old_epoch = lc_word_epoch(block->bl_word) != (uint32_t)shard->ctl->sh_epoch;
+        bool old_epoch =
+            lc_word_epoch(block->bl_word) != (uint32_t)shard->ctl->sh_epoch;
         out->live[queue] += old_epoch ? 0 : live;
         if (state == LC_BLOCK_OPEN && !victim_is_abandoned(shard, b)) {
             continue;
@@ -99,7 +102,8 @@ static uint32_t victim_by_policy(const struct lc_shard *shard,
                                  const struct victim_survey *survey) {
     uint32_t oldest_small = survey->oldest[LC_SMALL];
     uint32_t oldest_main = survey->oldest[LC_MAIN];
-    if (shard->ctl->sh_bulk && oldest_small != LC_NO_BLOCK && oldest_main != LC_NO_BLOCK) {
+    if (shard->ctl->sh_bulk && oldest_small != LC_NO_BLOCK &&
+        oldest_main != LC_NO_BLOCK) {
         return shard->blocks[oldest_small].bl_sequence <
                        shard->blocks[oldest_main].bl_sequence
                    ? oldest_small
@@ -147,7 +151,8 @@ static void victim_note_traffic(struct lc_shard *shard) {
     }
 }
 
-static void victim_set(struct lc_shard *shard, uint32_t head, enum lc_victim_mode mode) {
+static void victim_set(struct lc_shard *shard, uint32_t head,
+                       enum lc_victim_mode mode) {
     shard->ctl->sh_victim_at = 0;
     shard->ctl->sh_victim_mode = mode;
     shard->ctl->sh_victim = head;
@@ -230,8 +235,8 @@ static uint64_t victim_cost(const struct lc_shard *shard, uint32_t head) {
             live = 0;
         }
         /* Main has proved its worth; the newest quarter has not had its chance yet. */
-        bool young = shard->ctl->sh_sequence - block->bl_sequence <
-                     shard->block_count / 4;
+        bool young =
+            shard->ctl->sh_sequence - block->bl_sequence < shard->block_count / 4;
         uint64_t weight = 1 + 3 * (lc_word_queue(block->bl_word) == LC_MAIN) + young;
         return 1 + live * weight;
     }
@@ -240,7 +245,8 @@ static uint64_t victim_cost(const struct lc_shard *shard, uint32_t head) {
     }
 }
 
-uint32_t lc_victim_window_locked(struct lc_shard *shard, uint32_t count, uint32_t *end) {
+uint32_t lc_victim_window_locked(struct lc_shard *shard, uint32_t count,
+                                 uint32_t *end) {
     uint64_t best_cost = UINT64_MAX;
     uint32_t best = LC_NO_BLOCK;
     uint32_t from = 0;

@@ -4,8 +4,8 @@
 
 #include "lc_handle.h"
 
-/* Make sure that sh_victim names a sealed run. forced: take an open one rather than none.
- * False: there is nothing to evict. */
+/* Make sure that sh_victim names a sealed run. forced: take an open one rather than
+ * none. False: there is nothing to evict. */
 bool lc_victim_ready_locked(struct lc_shard *shard, bool forced);
 
 /* The cheapest window of at least `count` blocks that holds no pin and no index block:

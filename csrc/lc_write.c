@@ -5,7 +5,8 @@
  * Nothing found in the index survives an eviction, so the look-up is repeated whenever
  * room had to be made. Large values are copied outside the lock, under a pin:
  *
- *   lock | header, key, fill; pin | unlock | copy | lock | still there? publish | unlock
+ *   lock | header, key, fill; pin | unlock | copy | lock | still there? publish |
+ * unlock
  *
  * Crash story: until the slot is stored the record is dead bytes; then it is the value.
  * Invariants: R1 K2 K3 E2. */
@@ -24,7 +25,7 @@
 #include "lc_shard.h"
 
 /* From here on the copy is long enough to let others in meanwhile. */
-#define WRITE_LARGE LC_VALUE_ALIGN_FROM
+#define WRITE_LARGE      LC_VALUE_ALIGN_FROM
 #define WRITE_ROOM_TRIES 4
 /* Slices that the second half of a large write waits for the lock. */
 #define WRITE_COMMIT_SLICES 10
@@ -37,12 +38,11 @@ struct write_spot {
     uint64_t at;  /* room for the new record */
 };
 
-static int write_begin(struct lilcache *cache, const void *bytes, size_t length, int type,
-                       struct lc_key *key) {
+static int write_begin(struct lilcache *cache, const void *bytes, size_t length,
+                       int type, struct lc_key *key) {
     int status = lc_segment_alive(cache->segment);
-    return status == LILCACHE_OK
-               ? lc_key_make(cache->segment, bytes, length, type, key)
-               : status;
+    return status == LILCACHE_OK ? lc_key_make(cache->segment, bytes, length, type, key)
+                                 : status;
 }
 
 static int write_enter(struct lc_shard *shard) {
@@ -107,8 +107,8 @@ static enum lc_queue write_queue_locked(const struct lc_shard *shard,
         lc_index_ghost_young_locked(shard, spot->ghost.word)) {
         return LC_MAIN;
     }
-    /* Until the first eviction main is filled, too, once small has its tenth: else nothing
-     * would stay through a first pass over more keys than fit. */
+    /* Until the first eviction main is filled, too, once small has its tenth: else
+     * nothing would stay through a first pass over more keys than fit. */
     uint64_t cold = shard->ctl->sh_cold_bytes;
     return cold != UINT64_MAX && cold > shard->heap_bytes / 10 ? LC_MAIN : LC_SMALL;
 }
@@ -152,7 +152,8 @@ static int write_room_locked(struct lc_shard *shard, const struct lc_key *key,
 
 /* Point the key's slot to the record: the commit. */
 static int write_publish_locked(struct lc_shard *shard, const struct lc_key *key,
-                                struct write_spot *spot, const struct lc_record *record) {
+                                struct write_spot *spot,
+                                const struct lc_record *record) {
     uint64_t tag = lc_tag_of(key->hash);
     uint64_t unit = record->offset >> LC_UNIT_SHIFT;
     if (spot->linked) {
@@ -228,8 +229,7 @@ static int write_store_locked(struct lc_shard *shard, const struct lc_key *key,
 /* First half of a large write: the place is ours as long as the pin holds. */
 static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
                          struct lc_source *source, const struct lc_condition *condition,
-                         struct lc_record *record, uint64_t *generation,
-                         int64_t *pin) {
+                         struct lc_record *record, uint64_t *generation, int64_t *pin) {
     struct write_spot spot;
     int status = write_enter(shard);
     if (status != LILCACHE_OK) {
@@ -248,7 +248,8 @@ static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
         *pin = lc_pin_take(shard->segment, shard->number, block,
                            lc_run_span_racy(shard, block), false);
         LC_CRASH(large_reserved);
-        if (*pin < 0) { /* no pin to be had: copy where nobody can take the place away */
+        if (*pin <
+            0) { /* no pin to be had: copy where nobody can take the place away */
             struct write_spot fresh;
             lc_append_value(shard, source, record);
             write_look_locked(shard, key, &fresh);
@@ -294,7 +295,8 @@ static int write_large(struct lc_shard *shard, const struct lc_key *key,
     struct lc_record record;
     uint64_t generation;
     int64_t pin = -1;
-    int status = write_reserve(shard, key, source, condition, &record, &generation, &pin);
+    int status =
+        write_reserve(shard, key, source, condition, &record, &generation, &pin);
     if (status != LILCACHE_OK || pin < 0) {
         return status;
     }
@@ -333,8 +335,10 @@ int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
         .value = value->bytes,
         .key_length = key->length,
         .value_length = (uint32_t)value->length,
-        .expires = value->ttl_ms ? lc_os_now_ms() + (uint64_t)value->ttl_ms : UINT64_MAX,
-        .flags = (uint16_t)(key->type | (uint32_t)value->type << LC_RECORD_VALUE_TYPE_SHIFT),
+        .expires =
+            value->ttl_ms ? lc_os_now_ms() + (uint64_t)value->ttl_ms : UINT64_MAX,
+        .flags =
+            (uint16_t)(key->type | (uint32_t)value->type << LC_RECORD_VALUE_TYPE_SHIFT),
     };
     int status;
     if (value->length >= WRITE_LARGE) {
@@ -356,9 +360,9 @@ int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
     return status;
 }
 
-int lilcache_set(struct lilcache *cache, const void *key, size_t key_length, int key_type,
-                 const void *value, size_t value_length, int value_type, int64_t ttl_ms,
-                 int mode) {
+int lilcache_set(struct lilcache *cache, const void *key, size_t key_length,
+                 int key_type, const void *value, size_t value_length, int value_type,
+                 int64_t ttl_ms, int mode) {
     struct lc_key made;
     struct lc_value what = {value, value_length, value_type, ttl_ms};
     struct lc_condition condition = {.mode = (enum lilcache_set_mode)mode};
@@ -366,25 +370,28 @@ int lilcache_set(struct lilcache *cache, const void *key, size_t key_length, int
     if (status == LILCACHE_OK && (mode < LILCACHE_SET || mode > LILCACHE_REPLACE)) {
         status = LILCACHE_INVALID;
     }
-    return status == LILCACHE_OK ? lc_write_set(cache->segment, &made, &what, &condition)
-                                 : status;
+    return status == LILCACHE_OK
+               ? lc_write_set(cache->segment, &made, &what, &condition)
+               : status;
 }
 
-int lilcache_cas(struct lilcache *cache, const void *key, size_t key_length, int key_type,
-                 const void *value, size_t value_length, int value_type, int64_t ttl_ms,
-                 uint32_t stamp) {
+int lilcache_cas(struct lilcache *cache, const void *key, size_t key_length,
+                 int key_type, const void *value, size_t value_length, int value_type,
+                 int64_t ttl_ms, uint32_t stamp) {
     struct lc_key made;
     struct lc_value what = {value, value_length, value_type, ttl_ms};
     struct lc_condition condition = {LILCACHE_SET, true, stamp};
     int status = write_begin(cache, key, key_length, key_type, &made);
-    return status == LILCACHE_OK ? lc_write_set(cache->segment, &made, &what, &condition)
-                                 : status;
+    return status == LILCACHE_OK
+               ? lc_write_set(cache->segment, &made, &what, &condition)
+               : status;
 }
 
 /* Unlink what was looked up; OK if a reader would have seen it. */
 static int write_unlink_locked(struct lc_shard *shard, struct write_spot *spot) {
     if (spot->linked) {
-        lc_index_change_locked(shard, &spot->found.place, 0, spot->found.record.total, 0);
+        lc_index_change_locked(shard, &spot->found.place, 0, spot->found.record.total,
+                               0);
     }
     return spot->visible ? LILCACHE_OK : LILCACHE_MISS;
 }
@@ -450,9 +457,11 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
     return result;
 }
 
-/* Store what `found` holds once more, with other expiry or value; keeps key and type. */
+/* Store what `found` holds once more, with other expiry or value; keeps key and type.
+ */
 static int write_again_locked(struct lc_shard *shard, const struct lc_key *key,
-                              struct lc_source *source, const void *value, bool new_stamp) {
+                              struct lc_source *source, const void *value,
+                              bool new_stamp) {
     struct write_spot spot;
     struct lc_record record;
     int status = write_room_locked(shard, key, lc_append_bytes(shard, source), &spot);
@@ -562,8 +571,8 @@ static int write_incr_locked(struct lc_shard *shard, const struct lc_key *key,
             .key_length = key->length,
             .value_length = sizeof *result,
             .expires = expires,
-            .flags = (uint16_t)(key->type |
-                                LILCACHE_TYPE_INT64 << LC_RECORD_VALUE_TYPE_SHIFT),
+            .flags = (uint16_t)(key->type | LILCACHE_TYPE_INT64
+                                                << LC_RECORD_VALUE_TYPE_SHIFT),
         };
     }
     source.value = result;
@@ -575,7 +584,8 @@ int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
                   int64_t *result) {
     struct lc_key made;
     int status = write_begin(cache, key, key_length, key_type, &made);
-    if (status == LILCACHE_OK && (ttl_ms < LILCACHE_TTL_KEEP || ttl_ms > INT64_MAX / 2)) {
+    if (status == LILCACHE_OK &&
+        (ttl_ms < LILCACHE_TTL_KEEP || ttl_ms > INT64_MAX / 2)) {
         status = LILCACHE_TTL;
     }
     if (status != LILCACHE_OK) {
@@ -600,8 +610,8 @@ static int write_clear_shard(struct lc_shard *shard) {
         return status;
     }
     struct shm_shard *ctl = shard->ctl;
-    /* Release: the commit. Every get that begins after this is seen loads it (acquire in
-     * lc_read.c) and finds all older blocks invisible. */
+    /* Release: the commit. Every get that begins after this is seen loads it (acquire
+     * in lc_read.c) and finds all older blocks invisible. */
     lc_store_release(&ctl->sh_epoch, (uint32_t)(ctl->sh_epoch + 1));
     LC_CRASH(clear_epoch_stored);
     lc_run_seal_all_locked(shard);
@@ -613,7 +623,8 @@ static int write_clear_shard(struct lc_shard *shard) {
 
 int lilcache_clear(struct lilcache *cache) {
     int status = lc_segment_alive(cache->segment);
-    for (uint32_t i = 0; status == LILCACHE_OK && i < cache->segment->shard_count; i++) {
+    for (uint32_t i = 0; status == LILCACHE_OK && i < cache->segment->shard_count;
+         i++) {
         status = write_clear_shard(&cache->segment->shards[i]);
     }
     return status;

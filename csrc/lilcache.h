@@ -1,12 +1,13 @@
 /* lilcache: one cache in shared memory for all processes of a program.
  *
  * What every function here has in common
- *   - It may be called by any thread of any attached process; nothing is locked on return.
+ *   - It may be called by any thread of any attached process; nothing is locked on
+ * return.
  *   - Reads (get, gets, ttl, get_many, pin) take no lock and never wait.
  *   - Writes take one shard lock and wait for it at most LILCACHE_SLICE_MS, then return
  *     LILCACHE_BUSY with nothing stored; the caller repeats until its own time is up.
- *     So signal handlers of the caller run between two slices. Values of 64 KiB and more
- *     take the lock twice and wait up to 10 slices the second time.
+ *     So signal handlers of the caller run between two slices. Values of 64 KiB and
+ * more take the lock twice and wait up to 10 slices the second time.
  *   - After fork() the handle works in the child, which gets a process row of its own.
  *   - Keys are (bytes, length, key type); keys of different types never match.
  *   - Results below zero are codes of status.def. */
@@ -33,7 +34,7 @@ enum lilcache_key_type {
  * two's complement; what incr works on. */
 #define LILCACHE_TYPE_INT64 1
 
-#define LILCACHE_KEY_MAX 65535
+#define LILCACHE_KEY_MAX  65535
 #define LILCACHE_SLICE_MS 20
 
 /* ttl arguments are milliseconds from now; these two are not durations. */
@@ -49,21 +50,22 @@ enum lilcache_set_mode {
 enum lilcache_flag {
     LILCACHE_ANONYMOUS = 1, /* a memfd that only forked children share */
     LILCACHE_CHECKSUMS = 2, /* every record carries a checksum, verified by reads */
-    LILCACHE_RECREATE = 4,  /* retire a live segment of that name and create a new one */
-    LILCACHE_ATTACH = 8,    /* never create: OS with ENOENT when there is none */
+    LILCACHE_RECREATE = 4, /* retire a live segment of that name and create a new one */
+    LILCACHE_ATTACH = 8,   /* never create: OS with ENOENT when there is none */
 };
 
 struct lilcache; /* this process's attachment to one segment */
 
 struct lilcache_options {
-    const char *name;         /* object name without directory, e.g. "lilcache-1000-x" */
-    uint64_t size_bytes;      /* of the whole object; at least 1 MiB */
-    uint64_t max_value_bytes; /* 0: a quarter of the segment up to 64 MiB, else 16 MiB */
-    uint32_t max_processes;   /* 0: 64 below 4 MiB, else 256 */
-    uint32_t flags;           /* enum lilcache_flag */
-    uint32_t cores;           /* upper bound of the number of shards; 0: as the machine */
-    int64_t owner;            /* uid to own a new object, -1: the caller */
-    int64_t group;            /* gid, who may then read and write; -1: nobody */
+    const char *name;    /* object name without directory, e.g. "lilcache-1000-x" */
+    uint64_t size_bytes; /* of the whole object; at least 1 MiB */
+    uint64_t
+        max_value_bytes;    /* 0: a quarter of the segment up to 64 MiB, else 16 MiB */
+    uint32_t max_processes; /* 0: 64 below 4 MiB, else 256 */
+    uint32_t flags;         /* enum lilcache_flag */
+    uint32_t cores;         /* upper bound of the number of shards; 0: as the machine */
+    int64_t owner;          /* uid to own a new object, -1: the caller */
+    int64_t group;          /* gid, who may then read and write; -1: nobody */
 };
 
 /* What went wrong in open, with the facts a message needs. */
@@ -84,11 +86,11 @@ struct lilcache_view {
     uint64_t pin; /* for unpin */
 };
 
-/* Packed result of reads: value type in the low 8 bits, length above, so that results for
- * short values are small numbers. */
+/* Packed result of reads: value type in the low 8 bits, length above, so that results
+ * for short values are small numbers. */
 #define LILCACHE_PACK(type, length) ((int64_t)((uint64_t)(length) << 8 | (type)))
-#define LILCACHE_LENGTH(result) ((uint64_t)(result) >> 8)
-#define LILCACHE_VALUE_TYPE(result) ((uint32_t)(result)&0xFFu)
+#define LILCACHE_LENGTH(result)     ((uint64_t)(result) >> 8)
+#define LILCACHE_VALUE_TYPE(result) ((uint32_t)(result) & 0xFFu)
 
 /* --- segments --------------------------------------------------------------------- */
 
@@ -102,7 +104,8 @@ int lilcache_open(const struct lilcache_options *options, struct lilcache **out,
  * may be under way. The segment stays. */
 void lilcache_close(struct lilcache *cache);
 
-/* Mark the segment retired, so that every process attaches anew, and remove its name. */
+/* Mark the segment retired, so that every process attaches anew, and remove its name.
+ */
 int lilcache_retire(struct lilcache *cache);
 
 /* 1 when this call created the segment, 0 when it attached. */
@@ -116,8 +119,9 @@ const void *lilcache_base(const struct lilcache *cache);
 /* Permission bits of the object, as fstat reports them now; negative: OS. */
 int lilcache_mode(const struct lilcache *cache);
 
-/* The object name that open would use: name plus a suffix for layout, compiler, libc and
- * PID namespace. Writes at most cap bytes with the terminator; returns its length. */
+/* The object name that open would use: name plus a suffix for layout, compiler, libc
+ * and PID namespace. Writes at most cap bytes with the terminator; returns its length.
+ */
 int lilcache_object_name(const char *name, char *out, size_t cap);
 
 /* --- reads ------------------------------------------------------------------------ */
@@ -146,14 +150,14 @@ void lilcache_unpin(struct lilcache *cache, uint64_t pin);
 
 /* Store a value; replaces value and ttl. OK, EXISTS or MISS (by mode), BUSY, KEY_SIZE,
  * VALUE_SIZE, TTL, NO_SPACE, RETIRED. */
-int lilcache_set(struct lilcache *cache, const void *key, size_t key_length, int key_type,
-                 const void *value, size_t value_length, int value_type, int64_t ttl_ms,
-                 int mode);
+int lilcache_set(struct lilcache *cache, const void *key, size_t key_length,
+                 int key_type, const void *value, size_t value_length, int value_type,
+                 int64_t ttl_ms, int mode);
 
 /* Store only if the record's stamp is still `stamp`: OK, EXISTS, MISS, as set. */
-int lilcache_cas(struct lilcache *cache, const void *key, size_t key_length, int key_type,
-                 const void *value, size_t value_length, int value_type, int64_t ttl_ms,
-                 uint32_t stamp);
+int lilcache_cas(struct lilcache *cache, const void *key, size_t key_length,
+                 int key_type, const void *value, size_t value_length, int value_type,
+                 int64_t ttl_ms, uint32_t stamp);
 
 /* OK or MISS, BUSY. */
 int lilcache_delete(struct lilcache *cache, const void *key, size_t key_length,
@@ -163,7 +167,8 @@ int lilcache_delete(struct lilcache *cache, const void *key, size_t key_length,
 int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
                      int key_type, void *out, size_t cap);
 
-/* Change the ttl and keep value and stamp. LILCACHE_TTL_NONE: for ever. OK, MISS, BUSY. */
+/* Change the ttl and keep value and stamp. LILCACHE_TTL_NONE: for ever. OK, MISS, BUSY.
+ */
 int lilcache_touch(struct lilcache *cache, const void *key, size_t key_length,
                    int key_type, int64_t ttl_ms);
 
@@ -199,17 +204,18 @@ int64_t lilcache_delete_many(struct lilcache *cache, size_t count, const void *k
                              int64_t *results);
 
 /* One step of a walk over all keys. *cursor 0 starts, 0 afterwards means done. Writes
- * entries of { uint16 length, uint8 key type, key bytes } to out, their number to *count,
- * and returns the bytes used. A key present during the whole walk is returned at least
- * once. cap must be at least LILCACHE_SCAN_MIN; TOO_LARGE when even that is too little
- * for keys of one tag: repeat with more. BUSY as a write. */
+ * entries of { uint16 length, uint8 key type, key bytes } to out, their number to
+ * *count, and returns the bytes used. A key present during the whole walk is returned
+ * at least once. cap must be at least LILCACHE_SCAN_MIN; TOO_LARGE when even that is
+ * too little for keys of one tag: repeat with more. BUSY as a write. */
 #define LILCACHE_SCAN_MIN 262144
 int64_t lilcache_scan(struct lilcache *cache, uint64_t *cursor, void *out, size_t cap,
                       uint32_t *count);
 
 /* --- looking inside --------------------------------------------------------------- */
 
-/* Values of stats.def, in its order, at most count of them; returns how many there are. */
+/* Values of stats.def, in its order, at most count of them; returns how many there are.
+ */
 int lilcache_stats(struct lilcache *cache, uint64_t *out, int count);
 const char *lilcache_stat_name(int index); /* NULL past the end */
 const char *lilcache_stat_help(int index);
