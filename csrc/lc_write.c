@@ -5,8 +5,7 @@
  * Nothing found in the index survives an eviction, so the look-up is repeated whenever
  * room had to be made. Large values are copied outside the lock, under a pin:
  *
- *   lock | header, key, fill; pin | unlock | copy | lock | still there? publish |
- * unlock
+ *   lock | header, key, fill; pin | unlock | copy | lock | there? publish | unlock
  *
  * Crash story: until the slot is stored the record is dead bytes; then it is the value.
  * Invariants: R1 K2 K3 E2. */
