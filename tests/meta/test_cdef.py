@@ -31,7 +31,8 @@ def statements(text: str) -> set[str]:
 
 
 def numbers(text: str) -> dict[str, int]:
-    found = re.findall(r"^#define (LILCACHE_\w+) \(?(-?\d+)\)?\s", text, re.MULTILINE)
+    number = r"^#define (LILCACHE_\w+) +\(?(-?\d+)\)?\s"
+    found = re.findall(number, text, re.MULTILINE)
     return {name: int(number) for name, number in found}
 
 
