@@ -24,9 +24,8 @@
 #define GROUP_FULL(slots)  ((slots) / 8 * 7)
 #define GROUP_LOOSE(slots) ((slots) / 8 * 5)
 #define GROUP_GOOD(slots)  ((slots) / 16 * 13)
-#define GROUP_GROW_TRIES   4
 
-/* Growths for one insert whose whole reach is full. */
+/* Sizes tried when a row of full buckets is longer than a probe. */
 #define GROUP_GROW_TRIES 4
 
 static uint32_t group_slots(uint32_t pages) {
