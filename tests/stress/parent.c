@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +50,10 @@ static void parent_fork(struct parent *parent, uint32_t worker) {
     lc_add_relaxed(&parent->board->lives, 1);
     slot->pid = fork();
     if (slot->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody else would ever tell us to stop */
+        if (getppid() != parent->pid) {
+            _exit(1);
+        }
         worker_run(parent->board, parent->cache, parent->phase, parent->options, worker,
                    life);
     }

@@ -19,6 +19,7 @@ struct worker_slot {
 };
 
 struct parent {
+    pid_t pid;
     struct board *board;
     struct lilcache *cache;
     const struct phase *phase;

@@ -172,7 +172,12 @@ static void phase_run(const struct phase *phase, const struct options *options,
         free(parent);
         return;
     }
-    *parent = (struct parent){.board = board, .phase = phase, .options = options};
+    *parent = (struct parent){
+        .pid = getpid(),
+        .board = board,
+        .phase = phase,
+        .options = options,
+    };
     parent->random = value_mix(options->seed ^ phase->size_bytes);
     if (lilcache_open(&wanted, &parent->cache, &error) != LILCACHE_OK) {
         phase_complain(totals, phase, error.step);
