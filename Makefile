@@ -14,7 +14,7 @@ SEED ?= 1
 all: $(VENV)/installed-dev
 
 # The extension is built in place, so that everything runs on this checkout's sources.
-$(VENV)/installed-%: pyproject.toml setup.py build_ffi.py $(wildcard csrc/*)
+$(VENV)/installed-%: pyproject.toml setup.py build_ffi.py $(wildcard csrc/* lilcache/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
@@ -68,4 +68,4 @@ overwrites:
 	build/c/test_evict overwrites 100000000
 
 clean:
-	rm -rf build $(VENV) lilcache/*.so lilcache/_lilcache.c *.egg-info
+	rm -rf build $(VENV) lilcache/*.so lilcache/_lilcache.c lilcache/_quick.c *.egg-info

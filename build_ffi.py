@@ -1,7 +1,10 @@
-"""Build the extension `lilcache._lilcache` from csrc/ with cffi in API mode.
+"""Build the extensions with cffi in API mode.
 
-setup.py hands `ffibuilder` to setuptools. `python build_ffi.py` prints the
-declarations that cffi is given, for reading.
+`lilcache._lilcache` is the whole core, from csrc/. `lilcache._quick` holds the hot
+calls once more, in a cheaper form; see lilcache/_quick.h.
+
+setup.py hands `ffibuilder` and `quick_builder` to setuptools. `python build_ffi.py`
+prints the declarations that cffi is given, for reading.
 
 Environment, for developers:
     LILCACHE_CFLAGS  more compiler flags, after the usual ones, e.g. "-g -O0"
@@ -54,6 +57,37 @@ def compiler_flags() -> list[str]:
     return flags + shlex.split(os.environ.get("LILCACHE_CFLAGS", ""))
 
 
+def quick_declarations() -> str:
+    """Return the cdef of _quick.h, whose functions come from a macro as well."""
+    per_key = """
+        int quick_get_{0}(struct quick_call *call, const void *key, int length);
+        int quick_delete_{0}(struct lilcache *cache, const void *key, int length);
+        int quick_set_{0}_str(struct lilcache *cache, const void *key, int length,
+                              const void *value, int value_length);
+        int quick_set_{0}_bytes(struct lilcache *cache, const void *key, int length,
+                                const void *value, int value_length);
+    """
+    return (
+        "#define QUICK_RESULT_BYTES ...\n#define QUICK_RESULT_TYPE ...\n"
+        "#define QUICK_RESULT_OTHER ...\n"
+        "struct quick_call"
+        " { struct lilcache *cache; void *out; int cap; int signs; };\n"
+        "void quick_bind(int64_t (*get)(struct lilcache *, const void *, size_t, int,"
+        " void *, size_t), int (*try_set)(struct lilcache *, const void *, size_t, int,"
+        " const void *, size_t, int), int (*try_delete)(struct lilcache *,"
+        " const void *, size_t, int));\n"
+        "int quick_holds_gil(void);\n"
+    ) + "".join(per_key.format(name) for name in ("str", "bytes"))
+
+
+# Free-threaded interpreters have no limited API to build against.
+LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
+HEADERS = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("csrc/*.h", "csrc/*.def", "lilcache/_quick.h")
+    for path in ROOT.glob(pattern)
+)
+
 ffibuilder = FFI()
 ffibuilder.cdef(declarations())
 ffibuilder.set_source(
@@ -62,17 +96,27 @@ ffibuilder.set_source(
     f'static char *const lilcache_python_version = "{read_version()}";\n',
     sources=sources(),
     include_dirs=["csrc"],
-    depends=sorted(
-        str(path.relative_to(ROOT))
-        for pattern in ("*.h", "*.def")
-        for path in CSRC.glob(pattern)
-    ),
+    depends=HEADERS,
     extra_compile_args=compiler_flags(),
     extra_link_args=shlex.split(os.environ.get("LILCACHE_LDFLAGS", "")),
     libraries=["pthread", "rt"],
-    # Free-threaded interpreters have no limited API to build against.
-    py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),
+    py_limited_api=LIMITED_API,
+)
+
+quick_builder = FFI()
+quick_builder.include(ffibuilder)
+quick_builder.cdef(quick_declarations())
+quick_builder.set_source(
+    "lilcache._quick",
+    '#include "_quick.h"\n',
+    include_dirs=["csrc", "lilcache"],
+    depends=HEADERS,
+    # A declaration that does not match the header is an error, not a warning.
+    extra_compile_args=[*compiler_flags(), "-Werror=incompatible-pointer-types"],
+    extra_link_args=shlex.split(os.environ.get("LILCACHE_LDFLAGS", "")),
+    py_limited_api=LIMITED_API,
 )
 
 if __name__ == "__main__":
     print(declarations())
+    print(quick_declarations())

@@ -17,7 +17,9 @@ view = Extension(
     py_limited_api=limited,
 )
 setup(
-    cffi_modules=["build_ffi.py:ffibuilder"] if linux else [],
+    cffi_modules=["build_ffi.py:ffibuilder", "build_ffi.py:quick_builder"]
+    if linux
+    else [],
     ext_modules=[view] if linux else [],
     options={"bdist_wheel": {"py_limited_api": "cp311"} if linux and limited else {}},
 )

@@ -78,8 +78,8 @@ def connect_redis(socket_path: str) -> Client:
 
 def connect_lilcache(name: str) -> Client:
     """Return the calls of the lilcache segment of this name."""
-    lilcache.init(size_mb=SIZE_MB, name=name)
-    return Client(lilcache.set, lilcache.get, lilcache.delete)
+    cache = lilcache.init(size_mb=SIZE_MB, name=name)
+    return Client(cache.set, cache.get, cache.delete)
 
 
 def measure_all(

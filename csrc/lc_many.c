@@ -55,7 +55,8 @@ int64_t lilcache_set_many(struct lilcache *cache, size_t count, const void *keys
             results[i] =
                 lc_key_make(segment, key_at, key_lengths[i], key_types[i], &key);
             if (results[i] == LILCACHE_OK) {
-                results[i] = lc_write_set(segment, &key, &value, &always);
+                results[i] =
+                    lc_write_set(segment, &key, &value, &always, LILCACHE_SLICE_MS);
             }
             stored += results[i] == LILCACHE_OK;
             if (results[i] == LILCACHE_BUSY) {
@@ -82,7 +83,7 @@ int64_t lilcache_delete_many(struct lilcache *cache, size_t count, const void *k
         if (status == LILCACHE_OK) {
             results[i] = lc_key_make(segment, at, key_lengths[i], key_types[i], &key);
             if (results[i] == LILCACHE_OK) {
-                results[i] = lc_write_delete(segment, &key);
+                results[i] = lc_write_delete(segment, &key, LILCACHE_SLICE_MS);
             }
             deleted += results[i] == LILCACHE_OK;
             if (results[i] == LILCACHE_BUSY) {

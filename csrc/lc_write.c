@@ -44,8 +44,8 @@ static int write_begin(struct lilcache *cache, const void *bytes, size_t length,
                                  : status;
 }
 
-static int write_enter(struct lc_shard *shard) {
-    int status = lc_shard_enter(shard, LILCACHE_SLICE_MS);
+static int write_enter(struct lc_shard *shard, uint32_t wait_ms) {
+    int status = lc_shard_enter(shard, wait_ms);
     if (status == LILCACHE_OK) {
         lc_index_upkeep_locked(shard);
     }
@@ -230,7 +230,7 @@ static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
                          struct lc_source *source, const struct lc_condition *condition,
                          struct lc_record *record, uint64_t *generation, int64_t *pin) {
     struct write_spot spot;
-    int status = write_enter(shard);
+    int status = write_enter(shard, LILCACHE_SLICE_MS);
     if (status != LILCACHE_OK) {
         return status;
     }
@@ -265,7 +265,8 @@ static int write_commit_large(struct lc_shard *shard, const struct lc_key *key,
     struct write_spot spot;
     int status = LILCACHE_BUSY;
     for (int i = 0; status == LILCACHE_BUSY && i < WRITE_COMMIT_SLICES; i++) {
-        status = write_enter(shard); /* all the copying would have been for nothing */
+        status = write_enter(
+            shard, LILCACHE_SLICE_MS); /* all the copying would have been for nothing */
     }
     if (status != LILCACHE_OK) {
         return status;
@@ -307,8 +308,9 @@ static int write_large(struct lc_shard *shard, const struct lc_key *key,
 }
 
 static int write_small(struct lc_shard *shard, const struct lc_key *key,
-                       struct lc_source *source, const struct lc_condition *condition) {
-    int status = write_enter(shard);
+                       struct lc_source *source, const struct lc_condition *condition,
+                       uint32_t wait_ms) {
+    int status = write_enter(shard, wait_ms);
     if (status == LILCACHE_OK) {
         status = write_store_locked(shard, key, source, condition);
         write_leave(shard, status);
@@ -317,7 +319,8 @@ static int write_small(struct lc_shard *shard, const struct lc_key *key,
 }
 
 int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
-                 const struct lc_value *value, const struct lc_condition *condition) {
+                 const struct lc_value *value, const struct lc_condition *condition,
+                 uint32_t wait_ms) {
     struct lc_shard *shard = lc_shard_of(segment, key->hash);
     struct lc_source source;
     if (value->length > segment->max_value) {
@@ -345,12 +348,12 @@ int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
         if (status == LILCACHE_RETIRED || status == LILCACHE_NO_SPACE) {
             /* The place was lost while we copied, or dead processes' pins were in the
              * way and have been swept: once more, without letting go. */
-            status = write_small(shard, key, &source, condition);
+            status = write_small(shard, key, &source, condition, wait_ms);
         }
     } else {
-        status = write_small(shard, key, &source, condition);
+        status = write_small(shard, key, &source, condition, wait_ms);
         if (LC_UNLIKELY(status == LILCACHE_NO_SPACE)) {
-            status = write_small(shard, key, &source, condition);
+            status = write_small(shard, key, &source, condition, wait_ms);
         }
     }
     if (status == LILCACHE_OK) {
@@ -369,8 +372,23 @@ int lilcache_set(struct lilcache *cache, const void *key, size_t key_length,
     if (status == LILCACHE_OK && (mode < LILCACHE_SET || mode > LILCACHE_REPLACE)) {
         status = LILCACHE_INVALID;
     }
+    return status == LILCACHE_OK ? lc_write_set(cache->segment, &made, &what,
+                                                &condition, LILCACHE_SLICE_MS)
+                                 : status;
+}
+
+int lilcache_try_set(struct lilcache *cache, const void *key, size_t key_length,
+                     int key_type, const void *value, size_t value_length,
+                     int value_type) {
+    struct lc_key made;
+    struct lc_value what = {value, value_length, value_type, LILCACHE_TTL_NONE};
+    static const struct lc_condition always = {.mode = LILCACHE_SET};
+    if (value_length >= WRITE_LARGE) {
+        return LILCACHE_BUSY; /* its second half has to wait for the lock */
+    }
+    int status = write_begin(cache, key, key_length, key_type, &made);
     return status == LILCACHE_OK
-               ? lc_write_set(cache->segment, &made, &what, &condition)
+               ? lc_write_set(cache->segment, &made, &what, &always, 0)
                : status;
 }
 
@@ -381,9 +399,9 @@ int lilcache_cas(struct lilcache *cache, const void *key, size_t key_length,
     struct lc_value what = {value, value_length, value_type, ttl_ms};
     struct lc_condition condition = {LILCACHE_SET, true, stamp};
     int status = write_begin(cache, key, key_length, key_type, &made);
-    return status == LILCACHE_OK
-               ? lc_write_set(cache->segment, &made, &what, &condition)
-               : status;
+    return status == LILCACHE_OK ? lc_write_set(cache->segment, &made, &what,
+                                                &condition, LILCACHE_SLICE_MS)
+                                 : status;
 }
 
 /* Unlink what was looked up; OK if a reader would have seen it. */
@@ -395,10 +413,11 @@ static int write_unlink_locked(struct lc_shard *shard, struct write_spot *spot) 
     return spot->visible ? LILCACHE_OK : LILCACHE_MISS;
 }
 
-int lc_write_delete(struct lc_segment *segment, const struct lc_key *key) {
+int lc_write_delete(struct lc_segment *segment, const struct lc_key *key,
+                    uint32_t wait_ms) {
     struct lc_shard *shard = lc_shard_of(segment, key->hash);
     struct write_spot spot;
-    int status = write_enter(shard);
+    int status = write_enter(shard, wait_ms);
     if (status != LILCACHE_OK) {
         return status;
     }
@@ -415,7 +434,16 @@ int lilcache_delete(struct lilcache *cache, const void *key, size_t key_length,
                     int key_type) {
     struct lc_key made;
     int status = write_begin(cache, key, key_length, key_type, &made);
-    return status == LILCACHE_OK ? lc_write_delete(cache->segment, &made) : status;
+    return status == LILCACHE_OK
+               ? lc_write_delete(cache->segment, &made, LILCACHE_SLICE_MS)
+               : status;
+}
+
+int lilcache_try_delete(struct lilcache *cache, const void *key, size_t key_length,
+                        int key_type) {
+    struct lc_key made;
+    int status = write_begin(cache, key, key_length, key_type, &made);
+    return status == LILCACHE_OK ? lc_write_delete(cache->segment, &made, 0) : status;
 }
 
 int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
@@ -428,7 +456,7 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
         return status;
     }
     struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
-    status = write_enter(shard);
+    status = write_enter(shard, LILCACHE_SLICE_MS);
     if (status != LILCACHE_OK) {
         return status;
     }
@@ -531,7 +559,7 @@ int lilcache_touch(struct lilcache *cache, const void *key, size_t key_length,
         return status;
     }
     struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
-    status = write_enter(shard);
+    status = write_enter(shard, LILCACHE_SLICE_MS);
     if (status == LILCACHE_OK) {
         status = write_touch_locked(
             shard, &made, ttl_ms ? lc_os_now_ms() + (uint64_t)ttl_ms : UINT64_MAX);
@@ -592,7 +620,7 @@ int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
     }
     struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
     uint64_t expires = ttl_ms > 0 ? lc_os_now_ms() + (uint64_t)ttl_ms : UINT64_MAX;
-    status = write_enter(shard);
+    status = write_enter(shard, LILCACHE_SLICE_MS);
     if (status == LILCACHE_OK) {
         status = write_incr_locked(shard, &made, delta, initial, expires, result);
         write_leave(shard, status);
@@ -604,7 +632,7 @@ int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
 }
 
 static int write_clear_shard(struct lc_shard *shard) {
-    int status = write_enter(shard);
+    int status = write_enter(shard, LILCACHE_SLICE_MS);
     if (status != LILCACHE_OK) {
         return status;
     }

@@ -18,8 +18,11 @@ struct lc_condition {
     uint32_t stamp;
 };
 
+/* wait_ms: how long to wait for the lock. */
 int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
-                 const struct lc_value *value, const struct lc_condition *condition);
-int lc_write_delete(struct lc_segment *segment, const struct lc_key *key);
+                 const struct lc_value *value, const struct lc_condition *condition,
+                 uint32_t wait_ms);
+int lc_write_delete(struct lc_segment *segment, const struct lc_key *key,
+                    uint32_t wait_ms);
 
 #endif

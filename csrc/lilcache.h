@@ -163,6 +163,14 @@ int lilcache_cas(struct lilcache *cache, const void *key, size_t key_length,
 int lilcache_delete(struct lilcache *cache, const void *key, size_t key_length,
                     int key_type);
 
+/* The same without waiting, for callers that must not block: BUSY, also for a value
+ * that is too long to be copied under the lock, means that nothing was done. No ttl. */
+int lilcache_try_set(struct lilcache *cache, const void *key, size_t key_length,
+                     int key_type, const void *value, size_t value_length,
+                     int value_type);
+int lilcache_try_delete(struct lilcache *cache, const void *key, size_t key_length,
+                        int key_type);
+
 /* get and delete in one step. TOO_LARGE deletes nothing. */
 int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
                      int key_type, void *out, size_t cap);

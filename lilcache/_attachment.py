@@ -104,7 +104,7 @@ class Attachment:
         chosen, written_type = resolve(serializer)
         signer = None if signing_key is None else Signer(signing_key)
         # Every argument is checked by now: only the segment itself can refuse.
-        self._handle = handle = Handle(options)
+        self._handle = handle = Handle(options, signs=signer is not None)
         self._raw = Raw(handle, timeout)
         # Not a method of self, which would make a cycle and keep the segment mapped
         # until the garbage collector runs.

@@ -1,4 +1,8 @@
-"""The only importer of the extension: `ffi` and `lib`, for the level above."""
+"""The only importer of the cffi extensions, for the level above.
+
+`ffi` and `lib` are the whole core; `quick_ffi` and `quick` its hot calls once more,
+cheaper and without letting go of the GIL.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +31,11 @@ SUPPORTED = sys.platform == "linux"
 if SUPPORTED:
     try:
         from ._lilcache import ffi, lib
+        from ._quick import ffi as quick_ffi
+        from ._quick import lib as quick
     except ImportError as error:
         raise ImportError(
-            f"the extension lilcache._lilcache is not usable ({error}): build it with"
+            f"the extensions of lilcache are not usable ({error}): build them with"
             " `pip install lilcache`, or `pip install -e .` in a checkout"
         ) from error
     _built = ffi.string(lib.lilcache_python_version).decode()
@@ -39,8 +45,13 @@ if SUPPORTED:
             " again with `pip install --force-reinstall lilcache`, or `pip install"
             " -e .` in a checkout"
         )
+    quick.quick_bind(
+        ffi.addressof(lib, "lilcache_get"),
+        ffi.addressof(lib, "lilcache_try_set"),
+        ffi.addressof(lib, "lilcache_try_delete"),
+    )
 else:
     absent: Any = _Absent()
-    ffi = lib = absent
+    ffi = lib = quick_ffi = quick = absent
 
-__all__ = ["SUPPORTED", "ffi", "lib"]
+__all__ = ["SUPPORTED", "ffi", "lib", "quick", "quick_ffi"]

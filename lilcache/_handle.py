@@ -16,11 +16,13 @@ import logging
 import os
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any, Final
 
 from . import _ffi
 from ._ffi import ffi, lib
 from ._options import MIB, Options, default_size_bytes
+from ._scratch import Hot, make_hot
 from ._status import error_for, open_error
 from .errors import (
     ClosedError,
@@ -58,6 +60,7 @@ class Handle:
 
     Args:
         options: Checked options.
+        signs: Whether values are signed.
 
     Raises:
         LilcacheError: The segment cannot be created or attached; see errors.py.
@@ -66,19 +69,34 @@ class Handle:
         pointer: `struct lilcache *`, or None after close().
         size_bytes: The size of the whole segment, as created.
         max_value_bytes: The largest payload it accepts.
+        take: Returns what a hot get needs, from a pool of this attachment; IndexError
+            when none is left, or the cache is closed: make_hot() then tells.
+        give: Puts it back.
     """
 
-    __slots__ = ("_anchor", "max_value_bytes", "options", "pointer", "size_bytes")
+    __slots__ = (
+        "_anchor",
+        "_signs",
+        "give",
+        "max_value_bytes",
+        "options",
+        "pointer",
+        "size_bytes",
+        "take",
+    )
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, signs: bool) -> None:
         if not _ffi.SUPPORTED:
             raise UnsupportedPlatformError(
                 "lilcache needs Linux (robust process-shared mutexes and OFD locks):"
                 " use another cache on this platform"
             )
         self.options = options
+        self._signs = signs
         self.pointer: Any = None
         self._anchor: Any = None
+        self.take: Callable[[], Hot] = _none.pop
+        self.give: Callable[[Hot], None] = _forget
         self._attach(
             options.size_bytes or default_size_bytes(options.anonymous),
             options.max_value_bytes,
@@ -98,6 +116,14 @@ class Handle:
                 " Cache, or call lilcache.init() again"
             )
         return pointer
+
+    def make_hot(self) -> Hot:
+        """Return one more of what take returns.
+
+        Raises:
+            ClosedError: The cache was closed.
+        """
+        return make_hot(self.live(), self._signs)
 
     def reattach(self, stale: Any) -> None:
         """Attach anew after RETIRED, unless another thread already has.
@@ -175,11 +201,16 @@ class Handle:
         self.max_value_bytes = int(lib.lilcache_max_value(pointer))
         self._anchor = _anchor(pointer)
         self.pointer = pointer
+        pool: list[Hot] = []
+        self.take = pool.pop
+        self.give = pool.append
         self._report(bool(lib.lilcache_created(pointer)))
 
     def _let_go(self) -> None:
         self.pointer = None
         self._anchor = None
+        self.take = _none.pop
+        self.give = _forget
 
     def _report(self, created: bool) -> None:
         options = self.options
@@ -203,6 +234,13 @@ class Handle:
                     SegmentSizeWarning,
                     stacklevel=6,  # the caller of Cache()
                 )
+
+
+_none: Final[list[Hot]] = []
+
+
+def _forget(hot: Hot) -> None:
+    """What a closed handle does with one that was out."""
 
 
 def _anchor(pointer: Any) -> Any:

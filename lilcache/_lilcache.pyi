@@ -131,6 +131,20 @@ class _Lib:
     def lilcache_delete(
         self, cache: CData, key: bytes, key_length: int, key_type: int, /
     ) -> int: ...
+    def lilcache_try_set(
+        self,
+        cache: CData,
+        key: bytes,
+        key_length: int,
+        key_type: int,
+        value: bytes,
+        value_length: int,
+        value_type: int,
+        /,
+    ) -> int: ...
+    def lilcache_try_delete(
+        self, cache: CData, key: bytes, key_length: int, key_type: int, /
+    ) -> int: ...
     def lilcache_pop(
         self,
         cache: CData,

@@ -14,14 +14,13 @@ from ._raw import (
     MISS,
     NO_SPACE,
     RETIRED,
-    SCRATCH_BYTES,
     SET,
     TOO_LARGE,
     TYPE_MASK,
     Found,
     Raw,
-    Scratch,
 )
+from ._scratch import SCRATCH_BYTES, Scratch
 from .errors import NoSpaceError
 
 # One C call: enough keys to spread its cost, little enough memory to copy twice.
@@ -74,7 +73,7 @@ def get_many(
                     payload, result & TYPE_MASK, *encoded[index]
                 )
             elif result != MISS:
-                single = raw.resume_get(result, *encoded[index])
+                single = raw.get(*encoded[index])
                 if single is not None:
                     found[keys[index]] = decode(*single, *encoded[index])
     return found

@@ -4,10 +4,6 @@ What this stratum adds to the C functions: a buffer for what they return, repeti
 while a lock is held elsewhere, attaching anew when the segment was retired, and
 exceptions instead of codes. Keys come as (bytes, key type), values as (bytes, value
 type), a ttl as milliseconds.
-
-Buffers come from a pool, not from thread-local storage: a signal handler or finaliser
-may use the cache between a C call and the slice of its buffer, in the same thread.
-list.pop and list.append are atomic, so the pool needs no lock.
 """
 
 from __future__ import annotations
@@ -15,13 +11,15 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any, Final
 
-from ._ffi import ffi, lib
+from ._ffi import ffi, lib, quick
 from ._handle import Handle
+from ._scratch import SCRATCH_BYTES, Scratch, give_scratch, take_scratch
 from ._status import error_for, key_detail
 from .errors import CorruptError, LilcacheError
 from .pins import Claim, View
 from .stats import Stats, read_stats
 
+OK: Final = lib.LILCACHE_OK
 MISS: Final = lib.LILCACHE_MISS
 EXISTS: Final = lib.LILCACHE_EXISTS
 TOO_LARGE: Final = lib.LILCACHE_TOO_LARGE
@@ -37,18 +35,14 @@ REPLACE: Final = lib.LILCACHE_REPLACE
 LENGTH_SHIFT: Final = 8
 TYPE_MASK: Final = 0xFF
 
-# Larger values are copied once, out of a pinned block: from here on that costs less
-# than a second copy out of a buffer.
-SCRATCH_BYTES: Final = 16 * 1024
-
 # How often one call attaches anew before it gives up: several processes of a program
 # may recreate the segment at the same time.
 _ATTACH_LIMIT: Final = 5
 
 # Bound once: an attribute of lib costs a look-up per call.
-c_get: Final = lib.lilcache_get
-c_set: Final = lib.lilcache_set
-c_delete: Final = lib.lilcache_delete
+_c_get: Final = lib.lilcache_get
+_c_set: Final = lib.lilcache_set
+_c_delete: Final = lib.lilcache_delete
 _c_gets: Final = lib.lilcache_gets
 _c_ttl: Final = lib.lilcache_ttl
 _c_pin: Final = lib.lilcache_pin
@@ -58,45 +52,25 @@ _c_touch: Final = lib.lilcache_touch
 _c_incr: Final = lib.lilcache_incr
 _c_clear: Final = lib.lilcache_clear
 
+# Results of the hot gets; see _quick.h.
+QUICK_BYTES: Final = quick.QUICK_RESULT_BYTES
+QUICK_TYPE: Final = quick.QUICK_RESULT_TYPE
+QUICK_OTHER: Final = quick.QUICK_RESULT_OTHER
+quick_get_str: Final = quick.quick_get_str
+quick_get_bytes: Final = quick.quick_get_bytes
+quick_set_str_str: Final = quick.quick_set_str_str
+quick_set_str_bytes: Final = quick.quick_set_str_bytes
+quick_set_bytes_str: Final = quick.quick_set_bytes_str
+quick_set_bytes_bytes: Final = quick.quick_set_bytes_bytes
+quick_delete_str: Final = quick.quick_delete_str
+quick_delete_bytes: Final = quick.quick_delete_bytes
+
 # What a write that met BUSY has done by then.
 _NOTHING_DONE: Final = "nothing was changed"
 _PARTS_DONE: Final = {_c_clear: "some shards may be cleared already"}
 
-# Uncleared memory costs only the pages that are written.
-_allocate = ffi.new_allocator(should_clear_after_alloc=False)
-
 # (payload, value type)
 Found = tuple[bytes, int]
-
-
-class Scratch:
-    """Memory for what one C call returns.
-
-    Attributes:
-        out: `void *` to `size` bytes.
-        window: A buffer over the same bytes; its slices are bytes objects.
-        number: `int64_t *` beside them.
-        start: `int64_t *` likewise.
-        stamp: `uint32_t *` likewise.
-    """
-
-    __slots__ = ("_owner", "number", "out", "stamp", "start", "window")
-
-    def __init__(self, size: int = SCRATCH_BYTES) -> None:
-        beside = 64  # one cache line, so that payloads stay aligned
-        self._owner = _allocate("char[]", beside + size)
-        self.out = ffi.cast("void *", self._owner + beside)
-        self.window = ffi.buffer(self._owner + beside, size)
-        self.number = ffi.cast("int64_t *", self._owner)
-        self.start = ffi.cast("int64_t *", self._owner + 8)
-        self.stamp = ffi.cast("uint32_t *", self._owner + 16)
-
-
-_pool: list[Scratch] = []
-
-# Raises IndexError when the pool is empty: then make a new one.
-take_scratch: Final = _pool.pop
-give_scratch: Final = _pool.append
 
 
 class Raw:
@@ -119,25 +93,19 @@ class Raw:
 
     def get(self, key: bytes, key_type: int) -> Found | None:
         """Return the value, or None for a miss."""
-        result, payload = self._read(c_get, key, key_type)
+        result, payload = self._read(_c_get, key, key_type)
         if result >= 0:
             return payload, result & TYPE_MASK
         if result == MISS:
             return None
-        return self.resume_get(result, key, key_type)
-
-    def resume_get(self, result: int, key: bytes, key_type: int) -> Found | None:
-        """Go on after a c_get that returned neither a value nor MISS."""
         if result == TOO_LARGE:
             large = self._read_large(key, key_type)
             return None if large is None else large[:2]
-        if result == RETIRED:
-            return self.get(key, key_type)
         raise self.error(result, key, key_type)
 
     def gets(self, key: bytes, key_type: int) -> tuple[bytes, int, int] | None:
         """Return (payload, value type, stamp), or None for a miss."""
-        scratch = _take()
+        scratch = take_scratch()
         result = self.call(
             _c_gets,
             key,
@@ -161,7 +129,7 @@ class Raw:
 
     def ttl(self, key: bytes, key_type: int) -> int | None:
         """Return remaining milliseconds, -1 for ever, or None for a miss."""
-        scratch = _take()
+        scratch = take_scratch()
         status = self.call(_c_ttl, key, len(key), key_type, scratch.number)
         remaining = scratch.number[0]
         give_scratch(scratch)
@@ -179,7 +147,7 @@ class Raw:
 
     def _read(self, function: Any, key: bytes, key_type: int) -> tuple[int, bytes]:
         """Return the result and, if it is no code, the payload."""
-        scratch = _take()
+        scratch = take_scratch()
         result = self.call(
             function, key, len(key), key_type, scratch.out, SCRATCH_BYTES
         )
@@ -229,7 +197,7 @@ class Raw:
         """Store by mode SET, ADD or REPLACE; False when the mode forbade it."""
         payload, value_type = value
         status = self.call(
-            c_set,
+            _c_set,
             key,
             len(key),
             key_type,
@@ -240,14 +208,6 @@ class Raw:
             mode,
         )
         return self._stored(status, key, key_type, payload)
-
-    def resume_set(
-        self, status: int, key: bytes, key_type: int, value: Found, ttl_ms: int
-    ) -> None:
-        """Go on after a c_set by mode SET that did not return OK."""
-        if status != BUSY and status != RETIRED:
-            raise self.error(status, key, key_type, value[0])
-        self.set(key, key_type, value, ttl_ms, SET)
 
     def cas(
         self, key: bytes, key_type: int, value: Found, ttl_ms: int, stamp: int
@@ -269,7 +229,7 @@ class Raw:
 
     def delete(self, key: bytes, key_type: int) -> bool:
         """Return whether the key was there."""
-        status = self.call(c_delete, key, len(key), key_type)
+        status = self.call(_c_delete, key, len(key), key_type)
         return self._present(status, key, key_type)
 
     def touch(self, key: bytes, key_type: int, ttl_ms: int) -> bool:
@@ -296,7 +256,7 @@ class Raw:
         self, key: bytes, key_type: int, delta: int, initial: int | None, ttl_ms: int
     ) -> int | None:
         """Add delta and return the sum, or None for a miss without initial."""
-        scratch = _take()
+        scratch = take_scratch()
         start = ffi.NULL
         if initial is not None:
             start = scratch.start
@@ -407,10 +367,3 @@ class Raw:
         if status == MISS or status == EXISTS:
             return False
         raise self.error(status, key, key_type, payload)
-
-
-def _take() -> Scratch:
-    try:
-        return take_scratch()
-    except IndexError:
-        return Scratch()

@@ -1,13 +1,13 @@
 """Cache: one attachment to a segment, with the verbs of a dict that has expiry.
 
-get, set and delete call the C functions themselves instead of going through _raw:
-a Python call more would cost a tenth of them. All else goes through _raw.
+get, set and delete make the hot calls of the extension themselves, for str and bytes;
+whatever these cannot do, and all else, goes through _raw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from . import _many
 from ._attachment import Attachment
@@ -15,22 +15,27 @@ from ._codec import TYPE_BYTES, TYPE_STR
 from ._keys import KEY_BYTES, KEY_STR, Key, decode_key, describe_key, encode_key
 from ._raw import (
     ADD,
-    LENGTH_SHIFT,
+    BUSY,
     MISS,
+    OK,
+    QUICK_BYTES,
+    QUICK_OTHER,
+    QUICK_TYPE,
     REPLACE,
-    SCRATCH_BYTES,
+    RETIRED,
     SET,
-    TYPE_MASK,
     Found,
-    Scratch,
-    c_delete,
-    c_get,
-    c_set,
-    give_scratch,
-    take_scratch,
+    quick_delete_bytes,
+    quick_delete_str,
+    quick_get_bytes,
+    quick_get_str,
+    quick_set_bytes_bytes,
+    quick_set_bytes_str,
+    quick_set_str_bytes,
+    quick_set_str_str,
 )
 from ._sentinel import MISSING
-from ._ttl import TTL, TTL_NONE, ttl_to_ms
+from ._ttl import TTL, ttl_to_ms
 from .errors import (
     ArgumentError,
     CounterOverflowError,
@@ -71,48 +76,46 @@ class Cache(Attachment):
             CallerError: Not a valid key, or a value the serializer does not load.
             CorruptError: The value failed its verification.
         """
-        if type(key) is str:
-            try:
-                data, key_type = key.encode(), KEY_STR
-            except UnicodeEncodeError:
-                data, key_type = encode_key(key)
-        elif type(key) is bytes:
-            data, key_type = key, KEY_BYTES
-        else:
-            data, key_type = encode_key(key)
         try:
-            scratch = take_scratch()
+            if type(key) is str:
+                data, key_type, quick_get = key.encode(), KEY_STR, quick_get_str
+            elif type(key) is bytes:
+                data, key_type, quick_get = key, KEY_BYTES, quick_get_bytes
+            else:
+                return self._get(key, default)
+        except UnicodeEncodeError:
+            return self._get(key, default)
+        # take and give get names first: CPython calls an attribute that is no method
+        # the slow way.
+        handle = self._handle
+        take = handle.take
+        try:
+            hot = take()
         except IndexError:
-            scratch = Scratch()
-        try:
-            result = c_get(
-                self._handle.pointer,
-                data,
-                len(data),
-                key_type,
-                scratch.out,
-                SCRATCH_BYTES,
-            )
-        except TypeError:
-            self._raise_closed()
+            hot = handle.make_hot()
+        call, window, _ = hot
+        result = quick_get(call, data, len(data))
+        give = handle.give
         if result >= 0:
-            payload = scratch.window[: result >> LENGTH_SHIFT]
-            give_scratch(scratch)
-            value_type = result & TYPE_MASK
-            if self._plain:
-                if value_type == TYPE_BYTES:
-                    return payload
-                if value_type == TYPE_STR:
-                    try:
-                        return payload.decode()
-                    except UnicodeDecodeError:
-                        pass  # decode says what is wrong
+            if result < QUICK_BYTES:
+                payload = window[:result]
+                give(hot)
+                try:
+                    return payload.decode()
+                except UnicodeDecodeError:
+                    value_type = TYPE_STR  # decode says what is wrong
+            elif result < QUICK_OTHER:
+                payload = window[: result - QUICK_BYTES]
+                give(hot)
+                return payload
+            else:
+                payload = window[: result & (QUICK_BYTES - 1)]
+                give(hot)
+                value_type = result >> QUICK_TYPE
             return self._codec.decode(payload, value_type, data, key_type)
-        give_scratch(scratch)
-        if result == MISS:
-            return default
-        found = self._raw.resume_get(result, data, key_type)
-        return self._decode(found, data, key_type, default)
+        if result != RETIRED:  # its call would find the retired segment again
+            give(hot)
+        return default if result == MISS else self._get(key, default)
 
     def set(self, key: Key, value: Any, ttl: TTL = None) -> bool:
         """Store a value and return True; replaces value and ttl of the key.
@@ -127,40 +130,33 @@ class Cache(Attachment):
             LockTimeoutError: Another process held the lock; nothing was changed.
             NoSpaceError: Views pin every place the value would fit in.
         """
-        if type(key) is str:
+        if ttl is None and self._plain:
             try:
-                data, key_type = key.encode(), KEY_STR
-            except UnicodeEncodeError:
-                data, key_type = encode_key(key)
-        elif type(key) is bytes:
-            data, key_type = key, KEY_BYTES
-        else:
-            data, key_type = encode_key(key)
-        if type(value) is bytes and self._plain:
-            payload, value_type = value, TYPE_BYTES
-        elif type(value) is str and self._plain and value.isascii():
-            payload, value_type = value.encode(), TYPE_STR
-        else:
-            payload, value_type = self._codec.encode(value, data, key_type)
-        ttl_ms = TTL_NONE if ttl is None else ttl_to_ms(ttl)
-        try:
-            status = c_set(
-                self._handle.pointer,
-                data,
-                len(data),
-                key_type,
-                payload,
-                len(payload),
-                value_type,
-                ttl_ms,
-                SET,
-            )
-        except TypeError:
-            self._raise_closed()
-        if status < 0:
-            stored = payload, value_type
-            self._raw.resume_set(status, data, key_type, stored, ttl_ms)
-        return True
+                if type(key) is str:
+                    data = key.encode()
+                    if type(value) is str:
+                        payload, quick_set = value.encode(), quick_set_str_str
+                    elif type(value) is bytes:
+                        payload, quick_set = value, quick_set_str_bytes
+                    else:
+                        return self._store(key, value, ttl, SET)
+                elif type(key) is bytes:
+                    data = key
+                    if type(value) is str:
+                        payload, quick_set = value.encode(), quick_set_bytes_str
+                    elif type(value) is bytes:
+                        payload, quick_set = value, quick_set_bytes_bytes
+                    else:
+                        return self._store(key, value, ttl, SET)
+                else:
+                    return self._store(key, value, ttl, SET)
+                pointer = self._handle.pointer
+                if quick_set(pointer, data, len(data), payload, len(payload)) == OK:
+                    return True
+            except (UnicodeEncodeError, TypeError, OverflowError):
+                # Surrogates, a closed cache, over 2 GiB: the long way sees to them.
+                pass
+        return self._store(key, value, ttl, SET)
 
     def delete(self, key: Key) -> bool:
         """Forget a key; return whether it was there.
@@ -169,22 +165,23 @@ class Cache(Attachment):
             CallerError: Not a valid key.
             LockTimeoutError: Another process held the lock; nothing was changed.
         """
-        if type(key) is str:
-            try:
-                data, key_type = key.encode(), KEY_STR
-            except UnicodeEncodeError:
-                data, key_type = encode_key(key)
-        elif type(key) is bytes:
-            data, key_type = key, KEY_BYTES
-        else:
-            data, key_type = encode_key(key)
         try:
-            status = c_delete(self._handle.pointer, data, len(data), key_type)
-        except TypeError:
-            self._raise_closed()
+            if type(key) is str:
+                data = key.encode()
+                status = quick_delete_str(self._handle.pointer, data, len(data))
+            elif type(key) is bytes:
+                status = quick_delete_bytes(self._handle.pointer, key, len(key))
+            else:
+                status = BUSY
+        except (UnicodeEncodeError, TypeError, OverflowError):
+            # Surrogates, a closed cache, over 2 GiB: the long way sees to them.
+            status = BUSY
+        if status == OK:
+            return True
         if status == MISS:
             return False
-        return status >= 0 or self._raw.delete(data, key_type)
+        data, key_type = encode_key(key)
+        return self._raw.delete(data, key_type)
 
     def add(self, key: Key, value: Any, ttl: TTL = None) -> bool:
         """Store only if the key is absent; return whether it was stored.
@@ -438,6 +435,10 @@ class Cache(Attachment):
 
     # --- inside ---------------------------------------------------------------------
 
+    def _get(self, key: Key, default: Any) -> Any:
+        data, key_type = encode_key(key)
+        return self._decode(self._raw.get(data, key_type), data, key_type, default)
+
     def _store(self, key: Key, value: Any, ttl: TTL, mode: int) -> bool:
         data, key_type = encode_key(key)
         stored = self._codec.encode(value, data, key_type)
@@ -449,11 +450,6 @@ class Cache(Attachment):
         if found is None:
             return default
         return self._codec.decode(*found, data, key_type)
-
-    def _raise_closed(self) -> NoReturn:
-        """Explain a TypeError of cffi: only a closed handle's None causes one."""
-        self._handle.live()
-        raise
 
 
 def _require_int64(argument: str, value: object) -> None:

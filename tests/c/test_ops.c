@@ -3,7 +3,7 @@
 
 static struct lilcache *c;
 
-#define STR LILCACHE_KEY_STR
+#define STR       LILCACHE_KEY_STR
 #define KEY(key_) key_, strlen(key_), STR
 
 static int set(const char *key, const char *value, int64_t ttl_ms, int mode) {
@@ -36,6 +36,29 @@ static void gone_within(const char *key, double seconds) {
     }
 }
 
+TEST(tries_do_what_their_namesakes_do, 10) {
+    static char large[256 * 1024];
+    char out[8];
+    c = ct_open(4 * MIB);
+    CHECK_EQ(lilcache_try_delete(c, KEY("a")), LILCACHE_MISS);
+    CHECK_EQ(set("a", "old", 60000, LILCACHE_SET), LILCACHE_OK);
+    CHECK_EQ(lilcache_try_set(c, KEY("a"), "new", 3, 9), LILCACHE_OK);
+    CHECK_EQ(lilcache_get(c, KEY("a"), out, sizeof out), LILCACHE_PACK(9, 3));
+    CHECK(memcmp(out, "new", 3) == 0);
+    CHECK_EQ(ttl_of("a"), -1);
+    CHECK_EQ(lilcache_try_set(c, KEY("a"), large, sizeof large, 9), LILCACHE_BUSY);
+    CHECK_EQ(lilcache_try_set(c, KEY("a"), "v", 1, 256), LILCACHE_INVALID);
+    CHECK_EQ(lilcache_try_set(c, "", 0, STR, "v", 1, 0), LILCACHE_KEY_SIZE);
+    CHECK_EQ(lilcache_try_delete(c, "", 0, STR), LILCACHE_KEY_SIZE);
+    CHECK_EQ(lilcache_get(c, KEY("a"), out, sizeof out), LILCACHE_PACK(9, 3));
+    CHECK_EQ(lilcache_try_delete(c, KEY("a")), LILCACHE_OK);
+    CHECK_EQ(read_of("a"), LILCACHE_MISS);
+    CHECK_EQ(ct_stat(c, "sets"), 2);
+    CHECK_EQ(ct_stat(c, "deletes"), 1);
+    ct_check_unhurt(c);
+    lilcache_close(c);
+}
+
 TEST(set_add_replace_delete, 10) {
     c = ct_open(1 * MIB);
     CHECK_EQ(read_of("a"), LILCACHE_MISS);
@@ -66,7 +89,8 @@ TEST(set_add_replace_delete, 10) {
 }
 
 TEST(key_types_and_sizes, 10) {
-    static const size_t sizes[] = {1, 2, 255, 256, LILCACHE_KEY_MAX - 1, LILCACHE_KEY_MAX};
+    static const size_t sizes[] = {
+        1, 2, 255, 256, LILCACHE_KEY_MAX - 1, LILCACHE_KEY_MAX};
     c = ct_open(16 * MIB);
     char *key = calloc(1, LILCACHE_KEY_MAX + 1);
     char out;
@@ -74,13 +98,15 @@ TEST(key_types_and_sizes, 10) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         for (int type = 0; type < 4; type++) {
             char value = (char)(i * 4 + (size_t)type);
-            CHECK_EQ(lilcache_set(c, key, sizes[i], type, &value, 1, 0, 0, LILCACHE_ADD),
-                     LILCACHE_OK);
+            CHECK_EQ(
+                lilcache_set(c, key, sizes[i], type, &value, 1, 0, 0, LILCACHE_ADD),
+                LILCACHE_OK);
         }
     }
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         for (int type = 0; type < 4; type++) {
-            CHECK_EQ(lilcache_get(c, key, sizes[i], type, &out, 1), LILCACHE_PACK(0, 1));
+            CHECK_EQ(lilcache_get(c, key, sizes[i], type, &out, 1),
+                     LILCACHE_PACK(0, 1));
             CHECK_EQ(out, i * 4 + (size_t)type);
         }
     }
@@ -99,7 +125,8 @@ TEST(key_types_and_sizes, 10) {
         CHECK_EQ(lilcache_delete(c, key, size, 0), LILCACHE_KEY_SIZE);
         CHECK_EQ(lilcache_touch(c, key, size, 0, 0), LILCACHE_KEY_SIZE);
         CHECK_EQ(lilcache_ttl(c, key, size, 0, &number), LILCACHE_KEY_SIZE);
-        CHECK_EQ(lilcache_incr(c, key, size, 0, 1, NULL, 0, &number), LILCACHE_KEY_SIZE);
+        CHECK_EQ(lilcache_incr(c, key, size, 0, 1, NULL, 0, &number),
+                 LILCACHE_KEY_SIZE);
     }
     free(key);
     ct_check_unhurt(c);
@@ -142,7 +169,8 @@ TEST(ttl_and_touch, 20) {
     CHECK(ttl_of("t") > 90000 && ttl_of("t") <= 100000);
     CHECK_EQ(lilcache_touch(c, KEY("t"), 200000), LILCACHE_OK); /* changes it */
     CHECK(ttl_of("t") > 190000);
-    CHECK_EQ(lilcache_touch(c, KEY("t"), LILCACHE_TTL_NONE), LILCACHE_OK); /* removes it */
+    CHECK_EQ(lilcache_touch(c, KEY("t"), LILCACHE_TTL_NONE),
+             LILCACHE_OK); /* removes it */
     CHECK_EQ(ttl_of("t"), -1);
     CHECK_EQ(lilcache_gets(c, KEY("t"), out, 8, &later), LILCACHE_PACK(3, 1));
     CHECK_EQ(later, stamp);
@@ -187,7 +215,8 @@ TEST(incr, 20) {
     CHECK_EQ(lilcache_incr(c, KEY("m"), 1, NULL, 0, &number), LILCACHE_OK);
     CHECK(number == INT64_MAX);
     CHECK_EQ(lilcache_incr(c, KEY("m"), 1, NULL, 0, &number), LILCACHE_OVERFLOW);
-    CHECK_EQ(lilcache_get(c, KEY("m"), &stored, 8), LILCACHE_PACK(LILCACHE_TYPE_INT64, 8));
+    CHECK_EQ(lilcache_get(c, KEY("m"), &stored, 8),
+             LILCACHE_PACK(LILCACHE_TYPE_INT64, 8));
     CHECK(stored == INT64_MAX);
     stored = INT64_MIN;
     CHECK_EQ(lilcache_set(c, KEY("m"), &stored, 8, LILCACHE_TYPE_INT64, 0, 0),
@@ -195,7 +224,8 @@ TEST(incr, 20) {
     CHECK_EQ(lilcache_incr(c, KEY("m"), -1, NULL, 0, &number), LILCACHE_OVERFLOW);
     CHECK_EQ(set("s", "12345678", 0, 0), LILCACHE_OK); /* eight bytes of another type */
     CHECK_EQ(lilcache_incr(c, KEY("s"), 1, &initial, 0, &number), LILCACHE_NOT_INTEGER);
-    CHECK_EQ(lilcache_set(c, KEY("s"), "1234", 4, LILCACHE_TYPE_INT64, 0, 0), LILCACHE_OK);
+    CHECK_EQ(lilcache_set(c, KEY("s"), "1234", 4, LILCACHE_TYPE_INT64, 0, 0),
+             LILCACHE_OK);
     CHECK_EQ(lilcache_incr(c, KEY("s"), 1, &initial, 0, &number), LILCACHE_NOT_INTEGER);
     CHECK_EQ(lilcache_incr(c, KEY("x"), 0, &initial, 30, &number), LILCACHE_OK);
     gone_within("x", 5);

@@ -44,6 +44,13 @@ static void check_writer_is_told(struct lilcache *cache) {
     CHECK(took >= LILCACHE_SLICE_MS && took < LILCACHE_SLICE_MS + 500);
     CHECK_EQ(ct_delete(cache, 1), LILCACHE_BUSY);
     CHECK_EQ(lilcache_clear(cache), LILCACHE_BUSY);
+    started = lct_seconds();
+    for (int i = 0; i < 1000; i++) { /* these do not even wait for a slice */
+        CHECK_EQ(lilcache_try_set(cache, "key", 3, LILCACHE_KEY_STR, "value", 5, 0),
+                 LILCACHE_BUSY);
+        CHECK_EQ(lilcache_try_delete(cache, "key", 3, LILCACHE_KEY_STR), LILCACHE_BUSY);
+    }
+    CHECK(lct_seconds() - started < 2000 * LILCACHE_SLICE_MS / 1000.0 / 2);
 }
 
 static void end(struct lilcache *cache, pid_t child, enum ending ending) {

@@ -31,8 +31,8 @@ class Busy:
 
 
 WRITES = {
-    "c_set": lambda cache: cache.add("key", 1) or cache.replace("key", 1),
-    "c_delete": lambda cache: cache._raw.delete(b"key", 1),
+    "_c_set": lambda cache: cache.add("key", 1) or cache.replace("key", 1),
+    "_c_delete": lambda cache: cache._raw.delete(b"key", 1),
     "_c_cas": lambda cache: cache.cas("key", 2, cache.gets("key")[1]),
     "_c_pop": lambda cache: cache.pop("key"),
     "_c_touch": lambda cache: cache.touch("key", 5),
@@ -67,20 +67,6 @@ def test_writes_give_up_after_lock_timeout(
     assert cache.gets("key") == before
 
 
-def test_set_and_delete_of_the_class_wait_too(
-    make_cache: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = make_cache(lock_timeout=0.05)
-    cache.set("key", 1)
-    for module in ("cache", "_raw"):
-        for function in ("c_set", "c_delete"):
-            monkeypatch.setattr(f"lilcache.{module}.{function}", Busy(None, times=1e9))
-    for call in (lambda: cache.set("key", 2), lambda: cache.delete("key")):
-        with pytest.raises(LockTimeoutError, match=cache.name):
-            call()
-    assert cache.get("key") == 1
-
-
 def test_clear_says_that_a_part_may_be_done(
     make_cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,46 +98,6 @@ def test_signals_are_handled_between_slices(
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - began < 15
-
-
-def test_a_get_inside_a_get(make_cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal handler may read between a C call and the slice of its buffer."""
-    cache = make_cache()
-    cache.set("outer", b"outer" * 100)
-    cache.set("inner", b"INNER" * 100)
-    c_get = _raw.c_get
-    depth = 0
-
-    def reentering(*arguments: Any) -> Any:
-        nonlocal depth
-        result = c_get(*arguments)
-        if depth == 0:
-            depth = 1
-            assert cache.get("inner") == b"INNER" * 100
-        return result
-
-    monkeypatch.setattr("lilcache.cache.c_get", reentering)
-    assert cache.get("outer") == b"outer" * 100
-
-
-def test_threads_have_buffers_of_their_own(make_cache: Any) -> None:
-    cache = make_cache()
-    wrong: list[Any] = []
-
-    def work(number: int) -> None:
-        value = bytes([number]) * 5000
-        for _ in range(2000):
-            cache.set(number, value)
-            got = cache.get(number)
-            if got != value:
-                wrong.append((number, got))
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
 
 
 def test_closing_under_other_threads_is_clean(make_cache: Any) -> None:
