@@ -18,6 +18,7 @@
 #include <errno.h>
 
 #include "lc_atomic.h"
+#include "lc_object.h"
 #include "lc_row.h"
 
 static pthread_mutex_t fork_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -38,7 +39,7 @@ static bool fork_has_pins(const struct lc_segment *segment) {
 }
 
 static void fork_copy_pins(struct lc_segment *segment) {
-    int fd = lc_os_reopen(segment->fd);
+    int fd = lc_object_reopen(segment);
     if (fd < 0) {
         return;
     }
@@ -89,13 +90,13 @@ static void fork_parent(void) {
 
 static void fork_adopt(struct lc_segment *segment) {
     bool spare = segment->spare_row >= 0;
-    lc_os_close(segment->lock_fd);
+    lc_object_close(segment, segment->lock_fd);
     segment->lock_fd = spare ? segment->spare_fd : -1;
     segment->row = spare ? segment->spare_row : -1;
     segment->spare_fd = -1;
     segment->spare_row = -1;
     if (spare) {
-        lc_row_at(segment, (uint32_t)segment->row)->rw_pid = lc_os_pid();
+        lc_row_sign(lc_row_at(segment, (uint32_t)segment->row));
     } else {
         segment->pin_epoch++;
     }

@@ -91,10 +91,10 @@ _Static_assert(sizeof(struct shm_header) <= LC_HEADER_BYTES,
  * holds the byte lock of a dead owner writes it too. */
 struct shm_row {
     uint64_t rw_state; /* [racy] LC_ROW_*; low half, claims so far in the high half */
-    uint32_t rw_pid;   /* for people; nothing decides by it */
+    uint32_t rw_pid;   /* of the owner [W2] */
     uint32_t rw_pin_high;      /* [racy] pins at and above this index are 0 */
     uint64_t rw_pinned_blocks; /* [racy] blocks claimed by the pins; the quota's sum */
-    uint64_t rw_spare;
+    uint64_t rw_start;         /* when the owner started; 0: unknown [W2] */
     uint64_t rw_counter[LC_ROW_COUNTERS]; /* [racy] */
     uint64_t rw_pin[];                    /* [racy] shard, block + 1; 0: none */
 };

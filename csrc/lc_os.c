@@ -233,6 +233,25 @@ void lc_os_namespace(const char *name, struct lc_os_id *out) {
 uint32_t lc_os_uid(void) { return geteuid(); }
 uint32_t lc_os_pid(void) { return (uint32_t)getpid(); }
 
+/* Field 22 of stat; the name in field 2 may hold anything, so count from its end. */
+uint64_t lc_os_process_start(uint32_t pid) {
+    char path[64];
+    char text[1024];
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return 0;
+    }
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[got < 0 ? 0 : got] = 0;
+    const char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
 uint32_t lc_os_cores(void) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     return cores < 1 ? 1 : (uint32_t)cores;

@@ -55,6 +55,9 @@ void lc_os_namespace(const char *name, struct lc_os_id *out);
 uint32_t lc_os_uid(void);
 uint32_t lc_os_pid(void);
 uint32_t lc_os_cores(void);
+/* When a process of this PID namespace started, in clock ticks since boot; 0: there is
+ * none, or it cannot be told. Safe in the child of a fork. */
+uint64_t lc_os_process_start(uint32_t pid);
 
 /* A word that reads 0 in every child of fork, whoever called it; NULL without memory.
  */

@@ -8,6 +8,7 @@
 
 #include "lc_atomic.h"
 #include "lc_counter.h"
+#include "lc_object.h"
 #include "lilcache.h"
 
 /* Between two attempts at what takes a system call per row. */
@@ -15,6 +16,20 @@
 
 static uint64_t row_state(uint64_t previous, uint32_t state) {
     return ((previous >> 32) + (state == LC_ROW_USED)) << 32 | state;
+}
+
+/* The caller holds the byte lock, so the owner is dead, or has closed the description
+ * through which it held the lock. Only the first may lose its row [W2]. A row of our
+ * own pid that is not ours was that of the program before an exec. */
+static bool row_deserted(const struct shm_row *row) {
+    uint32_t pid = row->rw_pid;
+    uint64_t start = row->rw_start;
+    return start == 0 || pid == lc_os_pid() || lc_os_process_start(pid) != start;
+}
+
+void lc_row_sign(struct shm_row *row) {
+    row->rw_pid = lc_os_pid();
+    row->rw_start = lc_os_process_start(row->rw_pid);
 }
 
 /* The caller holds the byte lock. */
@@ -49,13 +64,16 @@ int lc_row_claim(struct lc_segment *segment, int lock_fd) {
                 lc_os_lock_byte(lock_fd, LC_ROW_BYTE + i) != 0) {
                 continue;
             }
+            /* Used in the first pass, too: somebody claimed it and died in between. */
             if ((uint32_t)lc_load_acquire(&row->rw_state) == LC_ROW_USED) {
-                if (pass == 0) { /* somebody claimed and died in between */
-                    row_free(segment, row);
+                if (!row_deserted(row)) {
+                    lc_os_unlock_byte(lock_fd, LC_ROW_BYTE + i);
+                    continue;
                 }
+                row_free(segment, row);
             }
             row_clean(segment, row);
-            row->rw_pid = lc_os_pid();
+            lc_row_sign(row);
             lc_store_release(&row->rw_state, row_state(row->rw_state, LC_ROW_USED));
             return (int)i;
         }
@@ -71,15 +89,17 @@ void lc_row_sweep(struct lc_segment *segment) {
     /* All threads lock bytes through one description, which does not keep them apart.
      */
     pthread_mutex_lock(&segment->pin_mutex);
-    for (uint32_t i = 0; i < segment->row_count; i++) {
+    /* Locks in some other file would not keep two sweepers and a claimer apart. */
+    bool able = lc_object_is(segment, segment->lock_fd);
+    for (uint32_t i = 0; able && i < segment->row_count; i++) {
         struct shm_row *row = lc_row_at(segment, i);
         if ((uint32_t)lc_load_acquire(&row->rw_state) != LC_ROW_USED ||
             (int)i == segment->row || (int)i == segment->spare_row ||
-            segment->lock_fd < 0 ||
             lc_os_lock_byte(segment->lock_fd, LC_ROW_BYTE + i) != 0) {
             continue;
         }
-        if ((uint32_t)lc_load_acquire(&row->rw_state) == LC_ROW_USED) {
+        if ((uint32_t)lc_load_acquire(&row->rw_state) == LC_ROW_USED &&
+            row_deserted(row)) {
             row_free(segment, row);
         }
         lc_os_unlock_byte(segment->lock_fd, LC_ROW_BYTE + i);
@@ -117,8 +137,8 @@ static void row_claim_mine(struct lc_segment *segment) {
     if (segment->row < 0 && now >= segment->claim_after_ms) {
         segment->claim_after_ms = now + ROW_PACE_MS; /* if this fails, too */
         int lock_fd = segment->lock_fd;
-        if (lock_fd < 0) {
-            lock_fd = lc_os_reopen(segment->fd);
+        if (!lc_object_is(segment, lock_fd)) {
+            lock_fd = lc_object_reopen(segment);
         }
         if (lock_fd >= 0) {
             segment->lock_fd = lock_fd;

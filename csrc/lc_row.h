@@ -1,8 +1,8 @@
 /* Process rows: who is attached, and proof of who is dead.
  *
  * Row i is alive while somebody holds the OFD lock on byte LC_ROW_BYTE + i of the
- * object, through a description of its own (lc_fork.c keeps children from sharing it).
- */
+ * object, through a description of its own (lc_fork.c keeps children from sharing it),
+ * and while the process that signed it runs: a program may close that description. */
 #ifndef LC_ROW_H
 #define LC_ROW_H
 
@@ -15,6 +15,9 @@
 /* Take a free or dead row through lock_fd and clean it. Row number, or
  * LILCACHE_TOO_MANY_PROCESSES. */
 int lc_row_claim(struct lc_segment *segment, int lock_fd);
+
+/* Write into a row of ours which process that is. */
+void lc_row_sign(struct shm_row *row);
 
 /* Hand the row's counters to the header and free it; its byte lock goes with lock_fd.
  */

@@ -23,6 +23,7 @@
 #include "lc_fork.h"
 #include "lc_hash.h"
 #include "lc_lock.h"
+#include "lc_object.h"
 #include "lc_pages.h"
 #include "lc_row.h"
 
@@ -334,8 +335,8 @@ static void segment_free(struct lc_segment *segment) {
     if (segment->base) {
         lc_os_unmap(segment->base, segment->size);
     }
-    lc_os_close(segment->lock_fd);
-    lc_os_close(segment->fd);
+    lc_object_close(segment, segment->lock_fd);
+    lc_object_close(segment, segment->fd);
     free(segment->shards);
     free(segment->pins);
     free(segment);
@@ -394,7 +395,8 @@ static int segment_try_named(struct lc_segment *segment,
     if (status) {
         return segment_fail(error, status, 0, "owner and mode");
     }
-    segment->lock_fd = lc_os_reopen(segment->fd);
+    segment->id = file.id;
+    segment->lock_fd = lc_object_reopen(segment);
     if (segment->lock_fd < 0) {
         return segment_fail(error, LILCACHE_OS, segment->lock_fd,
                             "open(/proc/self/fd)");
@@ -415,7 +417,6 @@ static int segment_try_named(struct lc_segment *segment,
         *again = true;
         return segment_fail(error, LILCACHE_RETIRED, 0, "retired");
     }
-    segment->id = file.id;
     *registered = segment_registered(&file.id);
     if (*registered) {
         return LILCACHE_OK;
@@ -445,12 +446,16 @@ static int segment_make_anonymous(struct lc_segment *segment,
     if (segment->fd < 0) {
         return segment_fail(error, LILCACHE_OS, segment->fd, "memfd_create");
     }
-    segment->lock_fd = lc_os_reopen(segment->fd);
-    if (segment->lock_fd < 0 || lc_os_stat(segment->fd, &file) != 0) {
+    int failed = lc_os_stat(segment->fd, &file);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "fstat");
+    }
+    segment->id = file.id;
+    segment->lock_fd = lc_object_reopen(segment);
+    if (segment->lock_fd < 0) {
         return segment_fail(error, LILCACHE_OS, segment->lock_fd,
                             "open(/proc/self/fd)");
     }
-    segment->id = file.id;
     return segment_make(segment, options, g, error);
 }
 
@@ -590,22 +595,19 @@ void lilcache_close(struct lilcache *cache) {
 
 int lilcache_retire(struct lilcache *cache) {
     struct lc_segment *segment = cache->segment;
-    struct lc_os_file ours;
-    struct lc_os_file named;
     /* Release: who sees it finds the name gone or about to go, and starts anew. */
     lc_store_release(&segment->header->hd_retired, 1);
     if (segment->anonymous) {
         return LILCACHE_OK;
     }
     /* Under the object's creation byte, as everybody who replaces it [L4]. */
-    int own = lc_os_reopen(segment->fd);
+    int own = lc_object_reopen(segment);
     if (own < 0) {
         return LILCACHE_OS;
     }
     int status = segment_lock_creation(own, NULL);
     int fd = status == LILCACHE_OK ? lc_os_shm_open(segment->object_name) : -1;
-    if (fd >= 0 && lc_os_stat(fd, &named) == 0 && lc_os_stat(segment->fd, &ours) == 0 &&
-        named.id.inode == ours.id.inode && named.id.device == ours.id.device) {
+    if (lc_object_is(segment, fd)) {
         lc_os_shm_unlink(segment->object_name);
     }
     lc_os_close(fd);
@@ -622,7 +624,8 @@ int lc_segment_alive(struct lc_segment *segment) {
     lc_store_relaxed(&segment->calls, calls);
     if (LC_UNLIKELY(calls % SEGMENT_NAME_CHECK == 0) && !segment->anonymous) {
         struct lc_os_file file;
-        if (lc_os_stat(segment->fd, &file) == 0 && file.links == 0) {
+        if (lc_os_stat(segment->fd, &file) == 0 && file.links == 0 &&
+            lc_object_is(segment, segment->fd)) {
             lc_store_release(&segment->header->hd_retired, 1);
         }
     }
