@@ -8,7 +8,7 @@ TRACES ?= traces
 SECONDS ?= 600
 SEED ?= 1
 
-.PHONY: all demo test test-c test-py stress lint bench-origin hitratio hitratio-check \
+.PHONY: all demo test soak test-c test-py stress lint bench-origin hitratio hitratio-check \
 	never-fails overwrites clean
 
 all: $(VENV)/installed-dev
@@ -22,7 +22,9 @@ $(VENV)/installed-%: pyproject.toml setup.py build_ffi.py $(wildcard csrc/* lilc
 demo: $(VENV)/installed-demo
 	$(BIN)/python -m benchmarks.demo
 
-test: lint test-c test-py
+# All suites of tests/suites/table.py, with the seconds of each.
+test: $(VENV)/installed-dev
+	$(BIN)/python -m tests.suites gate
 
 test-c:
 	$(MAKE) -C tests/c run
@@ -51,6 +53,10 @@ hitratio-check: $(VENV)/installed-dev
 	test -x build/libcachesim/bin/python || $(PYTHON) -m venv build/libcachesim
 	build/libcachesim/bin/python -m pip install --quiet libcachesim tabulate
 	build/libcachesim/bin/python -m benchmarks.hitratio.check_model --traces $(TRACES)
+
+# All the campaigns of tests/suites/table.py, which share SECONDS.
+soak: $(VENV)/installed-dev
+	$(BIN)/python -m tests.suites soak --seconds $(SECONDS) --seed $(SEED)
 
 # Races on more processes than cores, with kills, for SECONDS.
 stress:

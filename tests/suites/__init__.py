@@ -1,0 +1,1 @@
+"""All suites as one table, run as the gate or as a soak campaign."""

@@ -1,0 +1,37 @@
+"""The suites: what the gate runs, and what a soak campaign runs longer.
+
+A command is a line of words. {python} is this interpreter; in a campaign, {seconds} is
+the suite's part of the duration and {seed} the campaign's seed. Every command prints
+what it did with figures and ends with a status other than 0 on any violation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One line of the gate or of a campaign.
+
+    Attributes:
+        name: what --only takes.
+        command: the words to run in the root of the checkout.
+        share: parts of a campaign's duration; 0 runs once, however long it takes.
+    """
+
+    name: str
+    command: str
+    share: float = 0.0
+
+
+GATE: tuple[Suite, ...] = (
+    Suite("lint", "make lint"),
+    Suite("c", "make test-c"),
+    Suite("python", "make test-py"),
+)
+
+SOAK: tuple[Suite, ...] = (
+    Suite("stress", "make stress SECONDS={seconds} SEED={seed}", 1),
+    Suite("never-fails", "make never-fails SECONDS={seconds}", 0.5),
+)
