@@ -51,7 +51,9 @@ struct rope {
     int up[2];
 };
 
-static void rope_make(struct rope *rope) { CHECK(!pipe(rope->down) && !pipe(rope->up)); }
+static void rope_make(struct rope *rope) {
+    CHECK(!pipe(rope->down) && !pipe(rope->up));
+}
 static void tell(const int ends[2]) { CHECK(write(ends[1], "x", 1) == 1); }
 static void await(const int ends[2]) {
     char byte;

@@ -8,7 +8,7 @@
 #include "lc_pages.h"
 #include "lc_shard.h"
 
-#define GROUPS_MAX 64
+#define GROUPS_MAX  64
 #define SMALL_VALUE 20u
 
 struct snapshot {

@@ -17,16 +17,19 @@ TEST(each_result_is_that_of_the_single_call, 10) {
     char out[16];
     c = ct_open(1 * MIB);
     CHECK_EQ(lilcache_get_many(c, COUNT, keys, key_lengths, key_types, out, sizeof out,
-                               results), 0);
+                               results),
+             0);
     CHECK_EQ(results[0], LILCACHE_MISS);
     CHECK_EQ(lilcache_set_many(c, COUNT, keys, key_lengths, key_types, "aaacccccdeff",
-                               value_lengths, value_types, 100000, results), 4);
+                               value_lengths, value_types, 100000, results),
+             4);
     CHECK_EQ(results[0], LILCACHE_OK);
     CHECK_EQ(results[3], LILCACHE_KEY_SIZE);
     CHECK_EQ(results[4], LILCACHE_INVALID);
     CHECK_EQ(results[5], LILCACHE_OK);
     CHECK_EQ(lilcache_get_many(c, COUNT, keys, key_lengths, key_types, out, sizeof out,
-                               results), 4);
+                               results),
+             4);
     CHECK(memcmp(out, "aaacccccff", 10) == 0);
     CHECK_EQ(results[0], LILCACHE_PACK(3, 3));
     CHECK_EQ(results[1], LILCACHE_PACK(4, 0));
@@ -38,7 +41,8 @@ TEST(each_result_is_that_of_the_single_call, 10) {
     CHECK_EQ(lilcache_ttl(c, "5", 1, LILCACHE_KEY_STR, &ttl), LILCACHE_OK);
     CHECK(ttl > 90000 && ttl <= 100000);
     /* No room for the third; the last fits into what is left. */
-    CHECK_EQ(lilcache_get_many(c, COUNT, keys, key_lengths, key_types, out, 7, results), 3);
+    CHECK_EQ(lilcache_get_many(c, COUNT, keys, key_lengths, key_types, out, 7, results),
+             3);
     CHECK_EQ(results[2], LILCACHE_TOO_LARGE);
     CHECK_EQ(results[5], LILCACHE_PACK(8, 2));
     CHECK(memcmp(out, "aaaff", 5) == 0);
@@ -96,12 +100,14 @@ TEST(damage_is_not_passed_on_by_touch_or_pop, 10) {
         CHECK_EQ(ct_set_ttl(c, 1, 1, 100, ttl * 100), LILCACHE_OK);
         damage(1, 3);
         CHECK_EQ(lilcache_touch(c, "key-000000000001", CT_KEY_BYTES, LILCACHE_KEY_STR,
-                                50000), LILCACHE_MISS);
+                                50000),
+                 LILCACHE_MISS);
         CHECK(ct_get(c, 1, 1, 100) == CT_MISS);
         CHECK_EQ(ct_set_ttl(c, 1, 1, 100, ttl * 100), LILCACHE_OK);
         damage(1, 99);
-        CHECK_EQ(lilcache_pop(c, "key-000000000001", CT_KEY_BYTES, LILCACHE_KEY_STR, out,
-                              sizeof out), LILCACHE_MISS);
+        CHECK_EQ(lilcache_pop(c, "key-000000000001", CT_KEY_BYTES, LILCACHE_KEY_STR,
+                              out, sizeof out),
+                 LILCACHE_MISS);
     }
     ct_check_unhurt(c);
     lilcache_close(c);

@@ -6,8 +6,8 @@
 
 #define SIZE (1 * MIB)
 
-static int try_open(const char *name, uint64_t size, uint32_t flags, struct lilcache **out,
-                    struct lilcache_error *error) {
+static int try_open(const char *name, uint64_t size, uint32_t flags,
+                    struct lilcache **out, struct lilcache_error *error) {
     struct lilcache_options options = {
         .name = name,
         .size_bytes = size,
@@ -45,7 +45,8 @@ static int object_open(const char *name, int flags) {
 }
 
 static void works(struct lilcache *cache, uint64_t n) {
-    size_t length = lc_min64(500, lilcache_max_value(cache)); /* may be garbage as well */
+    size_t length =
+        lc_min64(500, lilcache_max_value(cache)); /* may be garbage as well */
     CHECK_EQ(ct_set(cache, n, n, length), LILCACHE_OK);
     CHECK(ct_get(cache, n, n, length) == CT_RIGHT);
     CHECK(ct_delete(cache, n) == LILCACHE_OK);
@@ -110,7 +111,8 @@ TEST(a_garbage_header_never_hurts, 60) {
 }
 
 TEST(objects_of_any_length_and_content, 30) {
-    static const off_t lengths[] = {0, 1, 511, 4096, SIZE - 1, SIZE, SIZE + 4096, 2 * SIZE};
+    static const off_t lengths[] = {0,        1,    511,         4096,
+                                    SIZE - 1, SIZE, SIZE + 4096, 2 * SIZE};
     const char *name = lct_name("length");
     uint8_t noise[8192];
     ct_fill(noise, sizeof noise, 3);
@@ -119,8 +121,8 @@ TEST(objects_of_any_length_and_content, 30) {
         lilcache_close(ct_open_named(name, SIZE, 0));
         int fd = object_open(name, 0);
         CHECK_EQ(ftruncate(fd, lengths[i]), 0);
-        CHECK_EQ(status_of_open(name), lengths[i] > (off_t)SIZE ? LILCACHE_MISMATCH
-                                                                : LILCACHE_OK);
+        CHECK_EQ(status_of_open(name),
+                 lengths[i] > (off_t)SIZE ? LILCACHE_MISMATCH : LILCACHE_OK);
         close(fd);
         CHECK_EQ(shm_unlink(object_of(name)), 0);
         /* Noise that is not ready is made anew. */

@@ -1,5 +1,5 @@
-/* lc_pin.c: a pinned value stays as it is whatever happens to its key, and its blocks come
- * back when the last pin is dropped or its holder is dead. */
+/* lc_pin.c: a pinned value stays as it is whatever happens to its key, and its blocks
+ * come back when the last pin is dropped or its holder is dead. */
 #include "cachetest.h"
 #include "lc_pin.h"
 #include "lc_record.h"
@@ -238,8 +238,8 @@ TEST(stale_tokens_are_ignored, 30) {
     lilcache_unpin(cache, first.pin);
     lilcache_unpin(cache, first.pin);
     struct lilcache_view view = pinned(cache, 2, LENGTH);
-    static const uint64_t wild[] = {5, 11, 12, 84, 1u << 31, 1ULL << 32, 1ULL << 63,
-                                    UINT64_MAX};
+    static const uint64_t wild[] = {5,        11,         12,         84,
+                                    1u << 31, 1ULL << 32, 1ULL << 63, UINT64_MAX};
     for (size_t i = 0; i < sizeof wild / sizeof *wild; i++) {
         lilcache_unpin(cache, wild[i]);
     }

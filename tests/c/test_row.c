@@ -1,4 +1,5 @@
-/* lc_row.c: rows of the dead are taken, rows of the living never, counters outlive both. */
+/* lc_row.c: rows of the dead are taken, rows of the living never, counters outlive
+ * both. */
 #include "cachetest.h"
 #include "lc_counter.h"
 #include "lc_row.h"

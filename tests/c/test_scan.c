@@ -1,4 +1,5 @@
-/* lilcache_scan: what stays is returned, whatever happens to the index between steps. */
+/* lilcache_scan: what stays is returned, whatever happens to the index between steps.
+ */
 #include "cachetest.h"
 
 #define KEYS_MAX 200000
@@ -35,8 +36,8 @@ static void walk_note(struct walk *walk, const uint8_t *key, size_t length, int 
 /* False: the walk is over. */
 static bool walk_step(struct walk *walk) {
     uint32_t count = UINT32_MAX;
-    int64_t bytes = lilcache_scan(walk->cache, &walk->cursor, walk->out, sizeof walk->out,
-                                  &count);
+    int64_t bytes =
+        lilcache_scan(walk->cache, &walk->cursor, walk->out, sizeof walk->out, &count);
     CHECK(bytes >= 0 && bytes <= (int64_t)sizeof walk->out);
     uint64_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -51,7 +52,8 @@ static bool walk_step(struct walk *walk) {
     return walk->cursor != 0;
 }
 
-static void set_range(struct lilcache *cache, uint64_t from, uint64_t to, size_t length) {
+static void set_range(struct lilcache *cache, uint64_t from, uint64_t to,
+                      size_t length) {
     for (uint64_t n = from; n < to; n++) {
         CHECK_EQ(ct_set(cache, n, n, length), LILCACHE_OK);
     }
@@ -135,7 +137,8 @@ TEST(shrinking_between_steps_hides_nothing, 30) {
     lilcache_close(cache);
 }
 
-/* A few keys that are read all the time move from run to run while others are evicted. */
+/* A few keys that are read all the time move from run to run while others are evicted.
+ */
 TEST(relocation_between_steps_hides_nothing, 30) {
     struct lilcache *cache = ct_open(8 * MIB);
     uint64_t next = 1000;
@@ -183,8 +186,8 @@ TEST(keys_of_the_largest_size, 30) {
     for (uint64_t n = 0; n < COUNT; n++) {
         ct_fill(key, LILCACHE_KEY_MAX, n);
         key[0] = (uint8_t)n;
-        CHECK_EQ(lilcache_set(cache, key, LILCACHE_KEY_MAX, LILCACHE_KEY_TUPLE, "v", 1, 9,
-                              0, LILCACHE_SET),
+        CHECK_EQ(lilcache_set(cache, key, LILCACHE_KEY_MAX, LILCACHE_KEY_TUPLE, "v", 1,
+                              9, 0, LILCACHE_SET),
                  LILCACHE_OK);
     }
     uint64_t cursor = 0;

@@ -4,12 +4,12 @@
 
 #include "cachetest.h"
 
-#define SIZE (1 * MIB)
-#define OPENERS 24
+#define SIZE     (1 * MIB)
+#define OPENERS  24
 #define CREATORS 300
 
-static int try_open(const char *name, uint64_t size, uint32_t flags, struct lilcache **out,
-                    struct lilcache_error *error) {
+static int try_open(const char *name, uint64_t size, uint32_t flags,
+                    struct lilcache **out, struct lilcache_error *error) {
     struct lilcache_options options = {
         .name = name,
         .size_bytes = size,
@@ -80,9 +80,11 @@ TEST(names_and_sizes_are_checked, 10) {
     memset(name, 'n', sizeof name);
     name[201] = 0;
     CHECK_EQ(lilcache_object_name(name, out, sizeof out), LILCACHE_INVALID);
-    CHECK_EQ(try_open(lct_name("small"), SIZE - 1, 0, &cache, &error), LILCACHE_INVALID);
+    CHECK_EQ(try_open(lct_name("small"), SIZE - 1, 0, &cache, &error),
+             LILCACHE_INVALID);
     CHECK_EQ(try_open(lct_name("small"), 0, 0, &cache, &error), LILCACHE_INVALID);
-    CHECK_EQ(try_open(lct_name("big"), UINT64_MAX, 0, &cache, &error), LILCACHE_INVALID);
+    CHECK_EQ(try_open(lct_name("big"), UINT64_MAX, 0, &cache, &error),
+             LILCACHE_INVALID);
 }
 
 TEST(one_process_maps_a_segment_once, 10) {
@@ -102,7 +104,8 @@ TEST(many_opening_at_once_get_one_segment, 30) {
     const char *name = lct_name("rush");
     struct shared {
         uint32_t ready, go, created, opened;
-    } *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    } *shared =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t children[OPENERS];
     CHECK(shared != MAP_FAILED);
     for (int round = 0; round < 5; round++) {
@@ -181,7 +184,8 @@ TEST(a_killed_creator_blocks_nobody, 60) {
             CHECK(waitpid(child, NULL, 0) == child);
         }
     }
-    printf("  %d of %d creators died before the segment was ready\n", created, CREATORS);
+    printf("  %d of %d creators died before the segment was ready\n", created,
+           CREATORS);
     CHECK(created > 0 && created < CREATORS);
 }
 

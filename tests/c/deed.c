@@ -1,0 +1,312 @@
+#include "deed.h"
+
+#include <sys/wait.h>
+
+#define MANY     4
+#define NEW_SEED 77
+
+struct world w;
+
+const struct deed deeds[] = {
+    {"set new", V_SET, KEY_NEW, 200},
+    {"overwrite", V_SET, KEY_OLD, 200},
+    {"set large", V_SET, KEY_NEW, 100000},
+    {"overwrite by large", V_SET, KEY_OLD, 200000},
+    {"add", V_ADD, KEY_NEW, 4000},
+    {"replace", V_REPLACE, KEY_OLD, 1},
+    {"cas", V_CAS, KEY_OLD, 3000},
+    {"delete", V_DELETE, KEY_OLD, 0},
+    {"pop", V_POP, KEY_OLD, 0},
+    {"incr", V_INCR, KEY_COUNT, 8},
+    {"incr new", V_INCR, KEY_NEW, 8},
+    {"touch", V_TOUCH, KEY_OLD, 0},
+    {"set many", V_SET_MANY, KEY_MANY, 300},
+    {"clear", V_CLEAR, KEY_ABSENT, 0},
+    {"set with ttl", V_SET_TTL, KEY_OLD, 500},
+    {"set without waiting", V_TRY_SET, KEY_NEW, 300},
+    {"delete without waiting", V_TRY_DELETE, KEY_OLD, 0},
+    {"delete nothing", V_DELETE, KEY_ABSENT, 0},
+    {"delete many", V_DELETE_MANY, KEY_FREE, 0},
+    {"get", V_GET, KEY_OLD, 0},
+    {"get nothing", V_GET, KEY_ABSENT, 0},
+    {"gets", V_GETS, KEY_OLD, 0},
+    {"ttl", V_TTL, KEY_OLD, 0},
+    {"get many", V_GET_MANY, KEY_FREE, 0},
+    {"scan", V_SCAN, KEY_ABSENT, 0},
+    {"stats", V_STATS, KEY_ABSENT, 0},
+    {"pin and unpin", V_PIN, KEY_OLD, 0},
+    {"pin", V_PIN_KEPT, KEY_OLD, 0},
+    {"fork with a view", V_FORK, KEY_OLD, 0},
+};
+const size_t deed_count = sizeof deeds / sizeof *deeds;
+
+/* set, delete or get of MANY keys. */
+static int deed_many(const struct deed *deed) {
+    char keys[MANY * CT_KEY_BYTES + 1];
+    uint8_t values[MANY * 2000];
+    uint32_t key_lengths[MANY];
+    uint8_t key_types[MANY];
+    uint64_t lengths[MANY];
+    uint8_t types[MANY];
+    int64_t results[MANY];
+    for (uint32_t i = 0; i < MANY; i++) {
+        ct_key(deed->key + i, keys + i * CT_KEY_BYTES);
+        ct_fill(values + i * deed->length, deed->length, NEW_SEED);
+        key_lengths[i] = CT_KEY_BYTES;
+        key_types[i] = LILCACHE_KEY_STR;
+        lengths[i] = deed->length;
+        types[i] = 7;
+    }
+    switch (deed->verb) {
+    case V_SET_MANY:
+        return lilcache_set_many(w.cache, MANY, keys, key_lengths, key_types, values,
+                                 lengths, types, LILCACHE_TTL_NONE, results) == MANY
+                   ? LILCACHE_OK
+                   : (int)results[MANY - 1];
+    case V_DELETE_MANY:
+        lilcache_delete_many(w.cache, MANY, keys, key_lengths, key_types, results);
+        return LILCACHE_OK;
+    default:
+        lilcache_get_many(w.cache, MANY, keys, key_lengths, key_types, values,
+                          sizeof values, results);
+        return LILCACHE_OK;
+    }
+}
+
+static int deed_scan(void) {
+    uint8_t *out = malloc(LILCACHE_SCAN_MIN);
+    uint64_t cursor = 0;
+    uint32_t count;
+    int64_t bytes;
+    do {
+        bytes = lilcache_scan(w.cache, &cursor, out, LILCACHE_SCAN_MIN, &count);
+    } while (bytes >= 0 && cursor != 0);
+    free(out);
+    return bytes < 0 ? (int)bytes : LILCACHE_OK;
+}
+
+static int deed_pin(const char *key, enum verb verb) {
+    struct lilcache_view view;
+    int64_t result = lilcache_pin(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &view);
+    if (result < 0) {
+        return (int)result;
+    }
+    if (verb == V_FORK) {
+        pid_t child = fork();
+        if (child == 0) {
+            lilcache_unpin(w.cache, view.pin);
+            _exit(0);
+        }
+        waitpid(child, NULL, 0);
+    }
+    if (verb != V_PIN_KEPT) {
+        lilcache_unpin(w.cache, view.pin);
+    }
+    return LILCACHE_OK;
+}
+
+static int plain(int64_t result) { return result < 0 ? (int)result : LILCACHE_OK; }
+
+int deed_run(const struct deed *deed) {
+    char key[CT_KEY_BYTES + 1];
+    uint8_t *value = malloc(deed->length + 1);
+    uint8_t old[1024];
+    uint32_t stamp = 0;
+    int64_t number = 1000;
+    int64_t ttl;
+    uint64_t values[128];
+    int status = LILCACHE_OK;
+    ct_key(deed->key, key);
+    ct_fill(value, deed->length, NEW_SEED);
+    switch (deed->verb) {
+    case V_SET:
+    case V_ADD:
+    case V_REPLACE:
+        status = lilcache_set(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                              deed->length, 7, LILCACHE_TTL_NONE,
+                              deed->verb == V_ADD       ? LILCACHE_ADD
+                              : deed->verb == V_REPLACE ? LILCACHE_REPLACE
+                                                        : LILCACHE_SET);
+        break;
+    case V_SET_TTL:
+        status = lilcache_set(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                              deed->length, 7, FOREVER, LILCACHE_SET);
+        break;
+    case V_TRY_SET:
+        status = lilcache_try_set(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                                  deed->length, 7);
+        break;
+    case V_TRY_DELETE:
+        status = lilcache_try_delete(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR);
+        break;
+    case V_CAS:
+        lilcache_gets(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old, sizeof old,
+                      &stamp);
+        status = lilcache_cas(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                              deed->length, 7, LILCACHE_TTL_NONE, stamp);
+        break;
+    case V_DELETE:
+        status = ct_delete(w.cache, deed->key);
+        break;
+    case V_POP:
+        status = plain(lilcache_pop(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old,
+                                    sizeof old));
+        break;
+    case V_INCR:
+        status = lilcache_incr(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, 1, &number,
+                               LILCACHE_TTL_NONE, &number);
+        break;
+    case V_TOUCH:
+        status = lilcache_touch(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, FOREVER);
+        break;
+    case V_CLEAR:
+        status = lilcache_clear(w.cache);
+        break;
+    case V_SET_MANY:
+    case V_DELETE_MANY:
+    case V_GET_MANY:
+        status = deed_many(deed);
+        break;
+    case V_GET:
+        status = plain(lilcache_get(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old,
+                                    sizeof old));
+        break;
+    case V_GETS:
+        status = plain(lilcache_gets(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old,
+                                     sizeof old, &stamp));
+        break;
+    case V_TTL:
+        status = lilcache_ttl(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &ttl);
+        break;
+    case V_SCAN:
+        status = deed_scan();
+        break;
+    case V_STATS:
+        status = lilcache_stats(w.cache, values, 128) > 0 ? LILCACHE_OK : -1;
+        break;
+    case V_PIN:
+    case V_PIN_KEPT:
+    case V_FORK:
+        status = deed_pin(key, deed->verb);
+        break;
+    }
+    free(value);
+    return status;
+}
+
+static bool deed_concerns(const struct deed *deed, uint32_t key) {
+    switch (deed->verb) {
+    case V_SET_MANY:
+    case V_DELETE_MANY:
+        return key >= deed->key && key < deed->key + MANY;
+    default:
+        return key == deed->key;
+    }
+}
+
+bool deed_wants_nothing(const struct deed *deed) { return deed->key != KEY_OLD; }
+
+static struct value deed_after(const struct deed *deed, const struct value *before) {
+    struct value after = {.present = true,
+                          .must = before->must,
+                          .seed = NEW_SEED,
+                          .length = deed->length};
+    switch (deed->verb) {
+    case V_DELETE:
+    case V_POP:
+    case V_CLEAR:
+    case V_TRY_DELETE:
+    case V_DELETE_MANY:
+        return (struct value){0};
+    case V_INCR:
+        after.number = true;
+        after.seed = before->present ? before->seed + 1 : 1000;
+        return after;
+    case V_SET:
+    case V_SET_TTL:
+    case V_TRY_SET:
+    case V_ADD:
+    case V_REPLACE:
+    case V_CAS:
+    case V_SET_MANY:
+        return after;
+    default:
+        return *before;
+    }
+}
+
+/* --- looking ---------------------------------------------------------------------- */
+
+enum found look(uint32_t n, const struct value *wanted) {
+    char key[CT_KEY_BYTES + 1];
+    int64_t number;
+    if (!wanted->present || !wanted->number) {
+        enum ct_outcome outcome = ct_get(w.cache, n, wanted->seed, wanted->length);
+        return outcome == CT_MISS                       ? FOUND_NOTHING
+               : outcome == CT_RIGHT && wanted->present ? FOUND_IT
+                                                        : FOUND_OTHER;
+    }
+    ct_key(n, key);
+    int64_t result =
+        lilcache_get(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &number, 8);
+    if (result == LILCACHE_MISS) {
+        return FOUND_NOTHING;
+    }
+    return result >= 0 && LILCACHE_VALUE_TYPE(result) == LILCACHE_TYPE_INT64 &&
+                   number == (int64_t)wanted->seed
+               ? FOUND_IT
+               : FOUND_OTHER;
+}
+
+/* The key has this value, or none if the scene evicts. */
+static bool is(uint32_t n, const struct value *wanted) {
+    enum found found = look(n, wanted);
+    bool lost = found == FOUND_NOTHING && w.evicting && !wanted->must;
+    return wanted->present ? found == FOUND_IT || lost : found == FOUND_NOTHING;
+}
+
+void verify_keys(const struct deed *deed, bool completed) {
+    bool cleared = deed->verb == V_CLEAR &&
+                   (completed || look(KEY_OLD, &w.keys[KEY_OLD]) == FOUND_NOTHING);
+    for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
+        static const struct value nothing = {0};
+        struct value after = deed_after(deed, &w.keys[n]);
+        if (n == KEY_SPARE) {
+            continue;
+        }
+        if (cleared) {
+            CHECK(is(n, &nothing));
+        } else if (deed_concerns(deed, n)) {
+            CHECK((!completed && is(n, &w.keys[n])) || is(n, &after));
+        } else {
+            CHECK(is(n, &w.keys[n]));
+        }
+    }
+}
+
+void verify_use(void) {
+    for (uint32_t i = 0; i < 400; i++) {
+        uint64_t n = KEYS_MAX + ct_below(&w.random, 200);
+        uint64_t length = ct_spread(&w.random, 0, i % 50 == 0 ? 60000 : 5000);
+        CHECK_EQ(ct_set(w.cache, n, n + i, length), LILCACHE_OK);
+        CHECK_EQ(ct_get(w.cache, n, n + i, length), CT_RIGHT);
+        if (i % 3 == 0) {
+            ct_delete(w.cache, KEYS_MAX + ct_below(&w.random, 200));
+        }
+    }
+    ct_check_unhurt(w.cache);
+}
+
+void first_operation(const struct deed *deed, uint64_t k, bool completed) {
+    switch (k % 3) {
+    case 0:
+        CHECK_EQ(ct_set(w.cache, KEY_SPARE, 1, 100), LILCACHE_OK);
+        break;
+    case 1:
+        CHECK_EQ(ct_delete(w.cache, KEY_ABSENT), LILCACHE_MISS);
+        break;
+    default: /* reads do not wait for a repair */
+        verify_keys(deed, completed);
+        break;
+    }
+}

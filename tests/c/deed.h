@@ -1,0 +1,92 @@
+/* Operations whose death is tested, the keys they work on, and what must be found after
+ * each. */
+#ifndef DEED_H
+#define DEED_H
+
+#include "cachetest.h"
+
+#define KEYS_MAX 2048
+#define FOREVER  1000000 /* ms */
+
+/* Keys with a role; the scenes' own keys begin at KEY_FREE. */
+enum { KEY_OLD, KEY_COUNT, KEY_NEW, KEY_SPARE, KEY_ABSENT, KEY_MANY, KEY_FREE = 32 };
+
+struct value {
+    bool present;
+    bool number;
+    bool must;     /* of a scene that evicts: this one is not evicted */
+    uint64_t seed; /* the integer of a number */
+    uint64_t length;
+};
+
+/* The segment under test and what has been committed to it. */
+struct world {
+    struct lilcache *cache;
+    uint8_t *saved;
+    struct value keys[KEYS_MAX];
+    uint32_t used; /* keys from KEY_FREE on */
+    bool evicting; /* a key may be missing */
+    struct ct_random random;
+};
+
+extern struct world w;
+
+enum verb {
+    V_SET,
+    V_SET_TTL,
+    V_TRY_SET,
+    V_ADD,
+    V_REPLACE,
+    V_CAS,
+    V_DELETE,
+    V_TRY_DELETE,
+    V_POP,
+    V_INCR,
+    V_TOUCH,
+    V_CLEAR,
+    V_SET_MANY,
+    V_DELETE_MANY,
+    V_GET,
+    V_GETS,
+    V_TTL,
+    V_GET_MANY,
+    V_SCAN,
+    V_STATS,
+    V_PIN,
+    V_PIN_KEPT,
+    V_FORK,
+};
+
+struct deed {
+    const char *name;
+    enum verb verb;
+    uint32_t key;
+    uint64_t length;
+};
+
+extern const struct deed deeds[];
+extern const size_t deed_count;
+/* The first so many write, and pass named points of csrc/crash.def. */
+#define DEEDS_WITH_POINTS 14
+
+/* Perform it; the status it returned. */
+int deed_run(const struct deed *deed);
+/* It succeeds in a cache that was never used. */
+bool deed_wants_nothing(const struct deed *deed);
+
+enum found { FOUND_NOTHING, FOUND_IT, FOUND_OTHER };
+
+/* Get key n and compare. */
+enum found look(uint32_t n, const struct value *wanted);
+
+/* Fails unless every key has its value: as before the deed or as after it where it was
+ * at work; only the latter when it completed. */
+void verify_keys(const struct deed *deed, bool completed);
+
+/* Use the segment for a while: what was left inconsistent comes out. */
+void verify_use(void);
+
+/* What any process may do first, when it comes to a lock whose owner died. */
+void first_operation(const struct deed *deed, uint64_t k, bool completed);
+
+#endif
