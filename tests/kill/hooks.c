@@ -1,0 +1,312 @@
+/* Stands in for the run-time library of -fsanitize=thread, and for what the core calls.
+ * Compiled without that flag. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "hooks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SITE ((uintptr_t)__builtin_return_address(0))
+
+struct hook_shared *hook_shared;
+
+static uintptr_t base;
+static uint64_t size;
+static uint64_t die_at;
+static bool armed;
+static bool watch_next;
+static uint64_t random_state;
+
+void hook_watch(void *at, uint64_t bytes) {
+    base = (uintptr_t)at;
+    size = bytes;
+}
+
+void hook_watch_mmap(void) { watch_next = true; }
+void hook_seed(uint64_t seed) { random_state = seed; }
+
+void hook_arm(uint64_t k) {
+    hook_shared->count = 0;
+    hook_shared->died = 0;
+    hook_shared->holding = 0;
+    die_at = k;
+    armed = true;
+}
+
+void hook_disarm(void) { armed = false; }
+
+static struct hook_site *hook_site(uintptr_t site) {
+    size_t i = (site * 0x9E3779B97F4A7C15ULL >> 40) & (HOOK_SITES - 1);
+    while (hook_shared->sites[i].at != site) {
+        if (hook_shared->sites[i].at == 0) {
+            hook_shared->sites[i].at = site;
+            break;
+        }
+        i = (i + 1) & (HOOK_SITES - 1);
+    }
+    return &hook_shared->sites[i];
+}
+
+/* A place to die at. */
+static void place(uintptr_t site) {
+    if (!armed) {
+        return;
+    }
+    struct hook_site *entry = hook_site(site);
+    entry->stores++;
+    if (++hook_shared->count == die_at) {
+        entry->kills++;
+        hook_shared->kills++;
+        hook_shared->last_site = site;
+        hook_shared->died = 1;
+        syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
+    }
+}
+
+static inline bool inside(const volatile void *at) {
+    return (uintptr_t)at - base < size;
+}
+
+static inline void soil(const volatile void *at, uint64_t bytes) {
+    uint64_t from = (uintptr_t)at - base;
+    for (uint64_t page = from / HOOK_PAGE; page <= (from + bytes - 1) / HOOK_PAGE;
+         page++) {
+        hook_shared->dirty[page] = 1;
+    }
+}
+
+static inline void store(const volatile void *at, uint64_t bytes, uintptr_t site) {
+    if (inside(at)) {
+        soil(at, bytes);
+        place(site);
+    }
+}
+
+/* --- plain accesses --------------------------------------------------------------- */
+
+void __tsan_init(void) {}
+void __tsan_func_entry(void *caller) { (void)caller; }
+void __tsan_func_exit(void) {}
+
+#define PLAIN(bytes)                                                                   \
+    void __tsan_read##bytes(void *at) { (void)at; }                                    \
+    void __tsan_unaligned_read##bytes(void *at) { (void)at; }                          \
+    void __tsan_write##bytes(void *at) { store(at, bytes, SITE); }                     \
+    void __tsan_unaligned_write##bytes(void *at) { store(at, bytes, SITE); }
+
+PLAIN(1)
+PLAIN(2)
+PLAIN(4)
+PLAIN(8)
+PLAIN(16)
+
+void __tsan_read_range(void *at, size_t bytes) {
+    (void)at;
+    (void)bytes;
+}
+void __tsan_write_range(void *at, size_t bytes) { store(at, bytes, SITE); }
+
+/* --- atomics ---------------------------------------------------------------------- */
+
+#define ATOMIC(bits)                                                                   \
+    uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *at,       \
+                                              int order) {                             \
+        (void)order;                                                                   \
+        return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                  \
+    }                                                                                  \
+    void __tsan_atomic##bits##_store(volatile uint##bits##_t *at, uint##bits##_t word, \
+                                     int order) {                                      \
+        (void)order;                                                                   \
+        store(at, sizeof *at, SITE);                                                   \
+        __atomic_store_n(at, word, __ATOMIC_SEQ_CST);                                  \
+    }                                                                                  \
+    uint##bits##_t __tsan_atomic##bits##_fetch_add(volatile uint##bits##_t *at,        \
+                                                   uint##bits##_t delta, int order) {  \
+        (void)order;                                                                   \
+        store(at, sizeof *at, SITE);                                                   \
+        return __atomic_fetch_add(at, delta, __ATOMIC_SEQ_CST);                        \
+    }                                                                                  \
+    int __tsan_atomic##bits##_compare_exchange_strong(                                 \
+        volatile uint##bits##_t *at, uint##bits##_t *expected, uint##bits##_t word,    \
+        int order, int failed) {                                                       \
+        (void)order;                                                                   \
+        (void)failed;                                                                  \
+        store(at, sizeof *at, SITE);                                                   \
+        return __atomic_compare_exchange_n(at, expected, word, 0, __ATOMIC_SEQ_CST,    \
+                                           __ATOMIC_SEQ_CST);                          \
+    }                                                                                  \
+    uint##bits##_t __tsan_atomic##bits##_compare_exchange_val(                         \
+        volatile uint##bits##_t *at, uint##bits##_t expected, uint##bits##_t word,     \
+        int order, int failed) {                                                       \
+        (void)order;                                                                   \
+        (void)failed;                                                                  \
+        store(at, sizeof *at, SITE);                                                   \
+        __atomic_compare_exchange_n(at, &expected, word, 0, __ATOMIC_SEQ_CST,          \
+                                    __ATOMIC_SEQ_CST);                                 \
+        return expected;                                                               \
+    }
+
+ATOMIC(8)
+ATOMIC(16)
+ATOMIC(32)
+ATOMIC(64)
+
+void __tsan_atomic_thread_fence(int order) {
+    (void)order;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* --- memcpy, memset --------------------------------------------------------------- */
+
+void *__real_memcpy(void *to, const void *from, size_t count);
+void *__real_memset(void *to, int byte, size_t count);
+
+/* First, middle and last: before any byte, after half of them, before the last one. */
+void *__wrap_memcpy(void *to, const void *from, size_t count) {
+    if (count == 0 || !inside(to)) {
+        return __real_memcpy(to, from, count);
+    }
+    size_t half = count / 2;
+    store(to, count, SITE);
+    __real_memcpy(to, from, half);
+    place(SITE);
+    __real_memcpy((char *)to + half, (const char *)from + half, count - half - 1);
+    place(SITE);
+    ((char *)to)[count - 1] = ((const char *)from)[count - 1];
+    return to;
+}
+
+void *__wrap_memset(void *to, int byte, size_t count) {
+    if (count == 0 || !inside(to)) {
+        return __real_memset(to, byte, count);
+    }
+    store(to, count, SITE);
+    __real_memset(to, byte, count / 2);
+    place(SITE);
+    __real_memset((char *)to + count / 2, byte, count - count / 2 - 1);
+    place(SITE);
+    ((char *)to)[count - 1] = (char)byte;
+    return to;
+}
+
+/* --- the lock --------------------------------------------------------------------- */
+
+/* Its stores are libpthread's: a place before and one after. */
+static void locked(const pthread_mutex_t *mutex, int result) {
+    if (inside(mutex)) {
+        soil(mutex, sizeof *mutex);
+        if (armed && (result == 0 || result == EOWNERDEAD)) {
+            hook_shared->holding = 1;
+        }
+    }
+}
+
+#define LOCK(name, arguments, names)                                                   \
+    int __real_##name arguments;                                                       \
+    int __wrap_##name arguments {                                                      \
+        if (inside(mutex)) {                                                           \
+            place(SITE);                                                               \
+        }                                                                              \
+        int result = __real_##name names;                                              \
+        locked(mutex, result);                                                         \
+        if (inside(mutex)) {                                                           \
+            place(SITE);                                                               \
+        }                                                                              \
+        return result;                                                                 \
+    }
+
+LOCK(pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex))
+LOCK(pthread_mutex_clocklock,
+     (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *until),
+     (mutex, clock, until))
+LOCK(pthread_mutex_consistent, (pthread_mutex_t * mutex), (mutex))
+
+int __real_pthread_mutex_init(pthread_mutex_t *mutex,
+                              const pthread_mutexattr_t *attributes);
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex,
+                              const pthread_mutexattr_t *attributes) {
+    store(mutex, sizeof *mutex, SITE);
+    return __real_pthread_mutex_init(mutex, attributes);
+}
+
+int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex) {
+    if (!inside(mutex)) {
+        return __real_pthread_mutex_unlock(mutex);
+    }
+    place(SITE);
+    soil(mutex, sizeof *mutex);
+    int result = __real_pthread_mutex_unlock(mutex);
+    if (armed) {
+        hook_shared->holding = 0;
+    }
+    place(SITE);
+    return result;
+}
+
+/* --- system calls ----------------------------------------------------------------- */
+
+#define CALL(type, name, arguments, names)                                             \
+    type __real_##name arguments;                                                      \
+    type __wrap_##name arguments {                                                     \
+        place(SITE);                                                                   \
+        return __real_##name names;                                                    \
+    }
+
+CALL(int, ftruncate, (int fd, off_t bytes), (fd, bytes))
+CALL(int, posix_fallocate, (int fd, off_t from, off_t bytes), (fd, from, bytes))
+CALL(int, shm_open, (const char *path, int flags, mode_t mode), (path, flags, mode))
+CALL(int, shm_unlink, (const char *path), (path))
+CALL(int, memfd_create, (const char *path, unsigned flags), (path, flags))
+CALL(int, fchmod, (int fd, mode_t mode), (fd, mode))
+CALL(int, fchown, (int fd, uid_t user, gid_t group), (fd, user, group))
+CALL(int, close, (int fd), (fd))
+CALL(int, munmap, (void *at, size_t bytes), (at, bytes))
+
+void *__real_mmap(void *at, size_t bytes, int access, int flags, int fd, off_t from);
+void *__wrap_mmap(void *at, size_t bytes, int access, int flags, int fd, off_t from) {
+    place(SITE);
+    void *mapped = __real_mmap(at, bytes, access, flags, fd, from);
+    if (watch_next && mapped != MAP_FAILED && fd >= 0) {
+        hook_watch(mapped, bytes);
+    }
+    return mapped;
+}
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...) {
+    place(SITE);
+    return __real_open(path, flags); /* the core never creates by open */
+}
+
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    place(SITE);
+    return __real_fcntl(fd, command, argument);
+}
+
+ssize_t __real_getrandom(void *out, size_t length, unsigned flags);
+ssize_t __wrap_getrandom(void *out, size_t length, unsigned flags) {
+    (void)flags;
+    for (size_t i = 0; i < length; i++) {
+        random_state = random_state * 6364136223846793005ULL + 1442695040888963407ULL;
+        ((uint8_t *)out)[i] = (uint8_t)(random_state >> 56);
+    }
+    return (ssize_t)length;
+}

@@ -1,0 +1,65 @@
+/* What the parts of the driver share. */
+#ifndef KILL_H
+#define KILL_H
+
+#include "deed.h"
+#include "hooks.h"
+
+#define ITEMS_MAX 512
+
+struct options {
+    int jobs;
+    uint64_t seed;
+    double seconds; /* go on until then; 0: one round */
+    uint64_t deep;  /* deaths inside the recovery after each death; 0: at every store */
+    uint64_t stride;   /* after the first stores of an operation, one in so many */
+    uint64_t least;    /* deaths that must have happened */
+    const char *sites; /* file for the places died at */
+    const char *only;  /* scenes whose name contains this */
+};
+
+/* One operation in one scene, summed up over rounds. */
+struct tally {
+    char scene[24];
+    char deed[32];
+    uint64_t stores; /* of one undisturbed run */
+    uint64_t deaths; /* in the operation */
+    uint64_t again;  /* in the recovery, and in the recovery after that */
+    uint64_t places; /* distinct ones died at in the operation */
+};
+
+/* Shared by the workers. */
+struct board {
+    uint64_t next; /* item to be taken */
+    uint64_t items;
+    struct tally tallies[ITEMS_MAX];
+    uint64_t recovery_deaths;
+};
+
+/* Where a worker is, for the message about its failure. */
+struct where {
+    char text[200];
+};
+
+extern struct options options;
+extern struct board *board;
+extern struct where *where;
+
+/* Wait for a victim. True when it completed instead of dying. */
+bool victim_wait(pid_t child, int *status);
+
+/* Seconds are up. */
+bool time_is_up(void);
+
+/* Creating, attaching to, replacing and leaving a segment. */
+extern const size_t life_count;
+const char *life_name(size_t i);
+void life_sweep(size_t i, struct tally *tally);
+
+/* Prints tallies; writes the places of all workers. */
+void report_print(void);
+bool report_sites(const char *path, struct hook_shared *const *workers, int count);
+uint64_t report_places(const uint64_t *before);
+void report_places_before(uint64_t *before);
+
+#endif
