@@ -8,7 +8,7 @@ TRACES ?= traces
 SECONDS ?= 600
 SEED ?= 1
 
-.PHONY: all demo test soak test-c test-py stress lint bench-origin hitratio hitratio-check \
+.PHONY: all demo test soak test-c test-kill test-py stress lint bench-origin hitratio hitratio-check \
 	never-fails overwrites clean
 
 all: $(VENV)/installed-dev
@@ -28,6 +28,10 @@ test: $(VENV)/installed-dev
 
 test-c:
 	$(MAKE) -C tests/c run
+
+# A process killed before every store into the segment.
+test-kill:
+	$(MAKE) -C tests/kill run PYTHON=$(PYTHON)
 
 test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock

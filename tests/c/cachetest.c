@@ -89,8 +89,11 @@ struct lc_shard *ct_shard(struct lilcache *cache) {
 }
 
 void ct_key(uint64_t n, char out[CT_KEY_BYTES + 1]) {
-    snprintf(out, CT_KEY_BYTES + 1, "key-%012llx",
-             (unsigned long long)n & 0xFFFFFFFFFFFF);
+    memcpy(out, "key-", 4);
+    for (int i = CT_KEY_BYTES - 1; i >= 4; i--, n >>= 4) {
+        out[i] = "0123456789abcdef"[n & 15];
+    }
+    out[CT_KEY_BYTES] = 0;
 }
 
 void ct_fill(void *to, size_t length, uint64_t seed) {
@@ -105,13 +108,16 @@ void ct_fill(void *to, size_t length, uint64_t seed) {
 bool ct_matches(const void *data, size_t length, uint64_t seed) {
     struct ct_random random = {seed * 0x2545F4914F6CDD1DULL + length};
     const uint8_t *at = data;
-    for (size_t i = 0; i < length; i += 8) {
-        uint64_t word = ct_random(&random);
-        if (memcmp(at + i, &word, lc_min64(8, length - i)) != 0) {
+    size_t i = 0;
+    for (; i + 8 <= length; i += 8) {
+        uint64_t found;
+        memcpy(&found, at + i, 8);
+        if (found != ct_random(&random)) {
             return false;
         }
     }
-    return true;
+    uint64_t word = ct_random(&random);
+    return memcmp(at + i, &word, length - i) == 0;
 }
 
 /* One buffer per process, as long as was ever needed. */

@@ -9,7 +9,16 @@
 #define FOREVER  1000000 /* ms */
 
 /* Keys with a role; the scenes' own keys begin at KEY_FREE. */
-enum { KEY_OLD, KEY_COUNT, KEY_NEW, KEY_SPARE, KEY_ABSENT, KEY_MANY, KEY_FREE = 32 };
+enum {
+    KEY_OLD,
+    KEY_COUNT,
+    KEY_TIMED, /* with a ttl */
+    KEY_NEW,
+    KEY_SPARE,
+    KEY_ABSENT,
+    KEY_MANY,
+    KEY_FREE = 32
+};
 
 struct value {
     bool present;
@@ -24,8 +33,11 @@ struct world {
     struct lilcache *cache;
     uint8_t *saved;
     struct value keys[KEYS_MAX];
-    uint32_t used; /* keys from KEY_FREE on */
-    bool evicting; /* a key may be missing */
+    uint32_t used;   /* keys from KEY_FREE on */
+    bool evicting;   /* a key may be missing */
+    bool rebuilding; /* the index is damaged: it is made anew */
+    uint64_t pins;   /* held by this process */
+    bool emptying;   /* nothing can be saved: all keys may be missing */
     struct ct_random random;
 };
 
@@ -55,6 +67,7 @@ enum verb {
     V_PIN,
     V_PIN_KEPT,
     V_FORK,
+    V_RAW_FORK,
 };
 
 struct deed {

@@ -1,5 +1,7 @@
 #include "scene.h"
 
+#define VIEWS 8
+
 static void put(uint32_t n, uint64_t length, int64_t ttl) {
     uint64_t seed = ct_random(&w.random) | 1;
     CHECK(n < KEYS_MAX);
@@ -15,6 +17,7 @@ static void put_roles(void) {
     char key[CT_KEY_BYTES + 1];
     int64_t number = 41;
     put(KEY_OLD, 300, LILCACHE_TTL_NONE);
+    put(KEY_TIMED, 300, FOREVER);
     ct_key(KEY_COUNT, key);
     CHECK_EQ(lilcache_incr(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, 0, &number, 0,
                            &number),
@@ -191,18 +194,162 @@ static void scene_expired(void) {
     }
 }
 
+static void pin_new(struct lilcache_view *views) {
+    char key[CT_KEY_BYTES + 1];
+    for (uint32_t i = 0; i < VIEWS; i++) {
+        put(KEY_FREE + i, 1000, LILCACHE_TTL_NONE);
+        ct_key(KEY_FREE + i, key);
+        CHECK(lilcache_pin(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &views[i]) >=
+              0);
+    }
+    w.pins = ct_stat(w.cache, "pins"); /* one for all views of a block */
+}
+
+/* Views that are held all the time, in runs that should go. */
+static void scene_pinned(void) {
+    struct lilcache_view views[VIEWS];
+    scene_full();
+    pin_new(views);
+    go_on_until("parks", 1, step_large);
+    put_roles();
+}
+
+/* As many views as there may be: whichever run is in line is pinned. */
+static void scene_mostly_pinned(void) {
+    char key[CT_KEY_BYTES + 1];
+    struct lilcache_view view;
+    scene_full();
+    for (uint32_t n = KEY_FREE; n < KEY_FREE + w.used; n++) {
+        ct_key(n, key);
+        lilcache_pin(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &view);
+    }
+    w.pins = ct_stat(w.cache, "pins");
+    ct_shard(w.cache)->ctl->sh_victim = LC_NO_BLOCK;
+}
+
+/* Runs that a view held while they were evicted, and has let go of. */
+static void scene_parked(void) {
+    struct lilcache_view views[VIEWS];
+    scene_full();
+    pin_new(views);
+    for (int i = 0; ct_stat(w.cache, "parked_blocks") < 2; i++) {
+        CHECK(i < 20000);
+        step_large();
+    }
+    put_roles();
+    for (uint32_t i = 0; i < VIEWS; i++) {
+        lilcache_unpin(w.cache, views[i].pin);
+    }
+    w.pins = 0;
+}
+
+/* Records that are a run each, and wanted: they stay in place. */
+static void step_wanted_large(void) {
+    step_large();
+    for (uint32_t n = KEY_FREE; n < KEY_FREE + 40; n++) {
+        look(n, &w.keys[n]);
+        look(n, &w.keys[n]);
+    }
+}
+
+static void scene_full_of_wanted(void) {
+    scene_begin(true);
+    put_roles();
+    w.used = 40;
+    for (int i = 0; i < 30; i++) {
+        step_wanted_large();
+    }
+    go_on_until("relocations", 1, step_wanted_large);
+    put_roles();
+}
+
+/* The next choice of a victim finds that much has been written since the last one. */
+static void scene_choosing(void) {
+    scene_full();
+    struct shm_shard *ctl = ct_shard(w.cache)->ctl;
+    ctl->sh_victim = LC_NO_BLOCK;
+    ctl->sh_window_sets -= lc_min64(ctl->sh_window_sets, 100000);
+}
+
+/* And here, that a process left and took its counts away for a moment. */
+static void scene_choosing_anew(void) {
+    scene_choosing();
+    ct_shard(w.cache)->ctl->sh_window_sets = UINT64_MAX;
+}
+
+static void scene_cleared(void) {
+    scene_full();
+    CHECK_EQ(lilcache_clear(w.cache), LILCACHE_OK);
+    memset(w.keys, 0, sizeof w.keys);
+    put_roles();
+}
+
+/* A process that dies inside the lock. */
+static void die_inside(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_mutex_lock(&ct_shard(w.cache)->ctl->sh_mutex);
+        raise(SIGKILL);
+    }
+    CHECK(waitpid(child, NULL, 0) == child);
+}
+
+static void scene_damaged_index(void) {
+    scene_begin(false);
+    put_roles();
+    for (int i = 0; i < 60; i++) {
+        put_next(ct_below(&w.random, 1000));
+    }
+    read_all();
+    ct_shard(w.cache)->groups[0].gr_dir = UINT64_MAX - 1;
+    w.rebuilding = true;
+    die_inside();
+}
+
+/* Block words that make no sense, too. */
+static void scene_damaged_table(void) {
+    scene_damaged_index();
+    struct lc_shard *shard = ct_shard(w.cache);
+    for (uint32_t b = 1; b < 4; b++) {
+        shard->blocks[b].bl_word = UINT64_MAX;
+    }
+    w.evicting = true;
+}
+
+static void scene_emptying(void) {
+    scene_damaged_table();
+    ct_shard(w.cache)->ctl->sh_intent.in_phase = LC_PHASE_EMPTY;
+    w.emptying = true;
+}
+
 const struct scene scenes[] = {
-    {"untouched", scene_untouched},         {"nearly empty", scene_nearly_empty},
-    {"growing index", scene_growing_index}, {"shrinking index", scene_shrinking_index},
-    {"moving index", scene_moving_index},   {"full", scene_full},
-    {"full of runs", scene_full_of_runs},   {"expired", scene_expired},
+    {"untouched", scene_untouched},
+    {"nearly empty", scene_nearly_empty},
+    {"growing index", scene_growing_index},
+    {"shrinking index", scene_shrinking_index},
+    {"moving index", scene_moving_index},
+    {"full", scene_full},
+    {"full of runs", scene_full_of_runs},
+    {"full of wanted", scene_full_of_wanted},
+    {"pinned", scene_pinned},
+    {"choosing", scene_choosing},
+    {"choosing anew", scene_choosing_anew},
+    {"expired", scene_expired},
+    {"parked", scene_parked},
+    {"mostly pinned", scene_mostly_pinned},
+    {"cleared", scene_cleared},
+    {"damaged index", scene_damaged_index},
+    {"damaged table", scene_damaged_table},
+    {"emptying", scene_emptying},
 };
 const size_t scene_count = sizeof scenes / sizeof *scenes;
 
 void scene_open(const struct scene *scene) {
     memset(&w, 0, sizeof w);
     scene->prepare();
-    read_all();
+    if (!w.rebuilding) {
+        read_all();
+    }
     save();
 }
 

@@ -47,6 +47,12 @@ void hook_arm(uint64_t k) {
 
 void hook_disarm(void) { armed = false; }
 
+void hook_forget(void) {
+    for (size_t i = 0; i < HOOK_SITES; i++) {
+        hook_shared->sites[i].first = 0;
+    }
+}
+
 static struct hook_site *hook_site(uintptr_t site) {
     size_t i = (site * 0x9E3779B97F4A7C15ULL >> 40) & (HOOK_SITES - 1);
     while (hook_shared->sites[i].at != site) {
@@ -59,6 +65,12 @@ static struct hook_site *hook_site(uintptr_t site) {
     return &hook_shared->sites[i];
 }
 
+static void note_outside(uintptr_t site) {
+    if (armed) {
+        hook_site(site)->outside++;
+    }
+}
+
 /* A place to die at. */
 static void place(uintptr_t site) {
     if (!armed) {
@@ -66,7 +78,11 @@ static void place(uintptr_t site) {
     }
     struct hook_site *entry = hook_site(site);
     entry->stores++;
-    if (++hook_shared->count == die_at) {
+    hook_shared->count++;
+    if (entry->first == 0) {
+        entry->first = hook_shared->count;
+    }
+    if (hook_shared->count == die_at) {
         entry->kills++;
         hook_shared->kills++;
         hook_shared->last_site = site;
@@ -91,6 +107,8 @@ static inline void store(const volatile void *at, uint64_t bytes, uintptr_t site
     if (inside(at)) {
         soil(at, bytes);
         place(site);
+    } else {
+        note_outside(site);
     }
 }
 
@@ -176,6 +194,7 @@ void *__real_memset(void *to, int byte, size_t count);
 /* First, middle and last: before any byte, after half of them, before the last one. */
 void *__wrap_memcpy(void *to, const void *from, size_t count) {
     if (count == 0 || !inside(to)) {
+        note_outside(SITE);
         return __real_memcpy(to, from, count);
     }
     size_t half = count / 2;
@@ -190,6 +209,7 @@ void *__wrap_memcpy(void *to, const void *from, size_t count) {
 
 void *__wrap_memset(void *to, int byte, size_t count) {
     if (count == 0 || !inside(to)) {
+        note_outside(SITE);
         return __real_memset(to, byte, count);
     }
     store(to, count, SITE);
@@ -218,6 +238,8 @@ static void locked(const pthread_mutex_t *mutex, int result) {
     int __wrap_##name arguments {                                                      \
         if (inside(mutex)) {                                                           \
             place(SITE);                                                               \
+        } else {                                                                       \
+            note_outside(SITE);                                                        \
         }                                                                              \
         int result = __real_##name names;                                              \
         locked(mutex, result);                                                         \
@@ -244,6 +266,7 @@ int __wrap_pthread_mutex_init(pthread_mutex_t *mutex,
 int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex) {
     if (!inside(mutex)) {
+        note_outside(SITE);
         return __real_pthread_mutex_unlock(mutex);
     }
     place(SITE);

@@ -19,7 +19,9 @@
 struct hook_site {
     uintptr_t at; /* return address of the hook's call; 0: free */
     uint64_t kills;
-    uint64_t stores; /* how often it stored into the segment */
+    uint64_t stores;  /* into the segment */
+    uint64_t outside; /* into memory of the process */
+    uint64_t first;   /* the first of those stores since hook_forget */
 };
 
 /* Shared by a driver and its victims. */
@@ -42,6 +44,7 @@ void hook_watch_mmap(void);
 /* From now on die at the k-th store; 0: count only. */
 void hook_arm(uint64_t k);
 void hook_disarm(void);
+void hook_forget(void);
 
 /* getrandom answers from this seed, so that a seed repeats a whole run. */
 void hook_seed(uint64_t seed);

@@ -69,10 +69,9 @@ static struct figures figures_now(void) {
     };
 }
 
-/* In a full segment a set may evict, so there the survivor begins with something else.
- */
+/* In a full segment a set may evict, and before a rebuild reads miss. */
 static void begin(const struct deed *deed, uint64_t k, bool completed) {
-    first_operation(deed, w.evicting ? 1 + k % 2 : k, completed);
+    first_operation(deed, w.rebuilding ? 1 : w.evicting ? 1 + k % 2 : k, completed);
 }
 
 static void judge(const struct deed *deed, uint64_t k, bool completed,
@@ -83,18 +82,22 @@ static void judge(const struct deed *deed, uint64_t k, bool completed,
     begin(deed, k, completed);
     ct_check(w.cache);
     struct figures after = figures_now();
-    CHECK(after.repaired >= before->repaired + repairs_least);
-    CHECK(after.repaired <= before->repaired + repairs_most);
-    CHECK_EQ(after.rebuilt, 0);
-    CHECK_EQ(after.emptied, 0);
+    if (w.rebuilding) {
+        CHECK(w.emptying || after.emptied == 0);
+    } else {
+        CHECK(after.repaired >= before->repaired + repairs_least);
+        CHECK(after.repaired <= before->repaired + repairs_most);
+        CHECK_EQ(after.rebuilt, 0);
+        CHECK_EQ(after.emptied, 0);
+    }
     verify_keys(deed, completed);
     lc_row_sweep(w.cache->segment);
     after = figures_now();
     CHECK_EQ(after.processes, 1);
-    CHECK_EQ(after.pins, 0);
+    CHECK_EQ(after.pins, w.pins);
     if (judged++ % USE_EVERY == 0) {
         verify_use();
-        CHECK_EQ(ct_stat(w.cache, "parked_blocks"), 0);
+        CHECK(w.rebuilding || w.pins || ct_stat(w.cache, "parked_blocks") == 0);
     }
     alarm(0);
 }
@@ -161,44 +164,68 @@ static void note_survivors(void) {
         w.keys[n].must = false;
     }
     for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
-        w.keys[n].must = look(n, &w.keys[n]) == FOUND_IT;
+        w.keys[n].must = !w.rebuilding && look(n, &w.keys[n]) == FOUND_IT;
+    }
+}
+
+/* One death in the operation, and those in its recoveries. True: it completed. */
+static bool die_once(const char *scene, const struct deed *deed, uint64_t k,
+                     const struct figures *before, struct tally *tally) {
+    int status;
+    image_restore();
+    snprintf(where->text, sizeof where->text, "%s, %s: killed before store %llu", scene,
+             deed->name, (unsigned long long)k);
+    pid_t child = fork();
+    if (child == 0) {
+        hook_arm(k);
+        deed_run(deed);
+        hook_disarm();
+        _exit(0);
+    }
+    bool completed = victim_wait(child, &status);
+    bool held = !completed && hook_shared->holding;
+    tally->deaths += !completed;
+    if (held) {
+        tally->again += sweep_recovery(deed, before);
+        image_return();
+    }
+    judge(deed, k, completed, held, held, before);
+    return completed;
+}
+
+/* Places that the stride passed over. */
+static void sweep_places(const char *scene, const struct deed *deed,
+                         const uint64_t *first, const struct figures *before,
+                         struct tally *tally) {
+    for (size_t i = 0; i < HOOK_SITES && !time_is_up(); i++) {
+        if (first[i] && hook_shared->sites[i].kills == 0) {
+            die_once(scene, deed, first[i], before, tally);
+        }
     }
 }
 
 static void sweep(const char *scene, const struct deed *deed, struct tally *tally) {
     uint64_t places[HOOK_SITES];
+    uint64_t first[HOOK_SITES];
     bool completed = false;
+    hook_forget();
     if (!runs_through(deed)) {
         CHECK(w.evicting); /* the key it needs was evicted in between */
         return;
     }
     tally->stores = hook_shared->count;
+    for (size_t i = 0; i < HOOK_SITES; i++) {
+        first[i] = hook_shared->sites[i].first;
+    }
     note_survivors();
     report_places_before(places);
     image_restore();
     struct figures before = figures_now();
     for (uint64_t k = 1; !completed && !time_is_up();
          k += k < DENSE ? 1 : 1 + ct_below(&dice, 2 * options.stride - 1)) {
-        int status;
-        image_restore();
-        snprintf(where->text, sizeof where->text, "%s, %s: killed before store %llu",
-                 scene, deed->name, (unsigned long long)k);
-        pid_t child = fork();
-        if (child == 0) {
-            hook_arm(k);
-            deed_run(deed);
-            hook_disarm();
-            _exit(0);
-        }
-        completed = victim_wait(child, &status);
-        bool held = !completed && hook_shared->holding;
-        tally->deaths += !completed;
-        if (held) {
-            tally->again += sweep_recovery(deed, &before);
-            image_return();
-        }
-        judge(deed, k, completed, held, held, &before);
+        completed = die_once(scene, deed, k, &before, tally);
     }
+    sweep_places(scene, deed, first, &before, tally);
     image_restore();
     tally->places = report_places(places);
 }

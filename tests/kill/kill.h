@@ -5,7 +5,7 @@
 #include "deed.h"
 #include "hooks.h"
 
-#define ITEMS_MAX 512
+#define ITEMS_MAX 1024
 
 struct options {
     int jobs;

@@ -11,32 +11,57 @@
 #define KEYS  40
 #define BYTES 500
 
-enum act { CREATE, ATTACH, RECREATE, RETIRE, CLOSE };
+enum act {
+    CREATE,
+    ATTACH,
+    RECREATE,
+    RETIRE,
+    CLOSE,
+    GROUP,
+    LOW,
+    ANONYMOUS,
+    NOTHING,
+    SMALL
+};
 
-static const char *const act_names[] = {"create", "attach", "recreate", "retire",
-                                        "close"};
+static const char *const act_names[] = {
+    "create",
+    "attach",
+    "recreate",
+    "retire",
+    "close",
+    "create for a group",
+    "create without stdio",
+    "create without name",
+    "attach to nothing",
+    "refuse a bad size",
+};
 const size_t life_count = sizeof act_names / sizeof *act_names;
 const char *life_name(size_t i) { return act_names[i]; }
 
-static int try_open(const char *name, uint32_t flags, struct lilcache **cache) {
+static int try_open(const char *name, uint32_t flags, int64_t group, uint64_t size,
+                    struct lilcache **cache) {
+    struct lilcache_error error;
     struct lilcache_options wanted = {
         .name = name,
-        .size_bytes = MIB,
+        .size_bytes = size,
         .flags = flags,
         .cores = 1,
         .max_processes = 4,
         .owner = -1,
-        .group = -1,
+        .group = group,
     };
-    return lilcache_open(&wanted, cache, NULL);
+    return lilcache_open(&wanted, cache, &error);
 }
+
+static int64_t act_group(enum act act) { return act == GROUP ? (int64_t)getgid() : -1; }
 
 /* In a child, so that this process maps nothing. */
 static void make(const char *name) {
     pid_t child = fork();
     if (child == 0) {
         struct lilcache *cache;
-        CHECK_EQ(try_open(name, 0, &cache), LILCACHE_OK);
+        CHECK_EQ(try_open(name, 0, -1, MIB, &cache), LILCACHE_OK);
         for (uint64_t n = 0; n < KEYS; n++) {
             CHECK_EQ(ct_set(cache, n, n, BYTES), LILCACHE_OK);
         }
@@ -49,7 +74,7 @@ static void victim(enum act act, const char *name, uint64_t k) {
     struct lilcache *cache;
     hook_watch_mmap();
     if (act == RETIRE || act == CLOSE) {
-        CHECK_EQ(try_open(name, 0, &cache), LILCACHE_OK);
+        CHECK_EQ(try_open(name, 0, -1, MIB, &cache), LILCACHE_OK);
         hook_arm(k);
         if (act == RETIRE) {
             CHECK_EQ(lilcache_retire(cache), LILCACHE_OK);
@@ -57,25 +82,39 @@ static void victim(enum act act, const char *name, uint64_t k) {
             lilcache_close(cache);
         }
     } else {
+        uint32_t flags = act == RECREATE    ? LILCACHE_RECREATE
+                         : act == ANONYMOUS ? LILCACHE_ANONYMOUS
+                         : act == NOTHING   ? LILCACHE_ATTACH
+                                            : 0;
+        if (act == LOW) {
+            close(0);
+        }
         hook_arm(k);
-        CHECK_EQ(try_open(name, act == RECREATE ? LILCACHE_RECREATE : 0, &cache),
-                 LILCACHE_OK);
+        int status =
+            try_open(name, flags, act_group(act), act == SMALL ? 1 : MIB, &cache);
+        CHECK(act == NOTHING || act == SMALL ? status < 0 : status == LILCACHE_OK);
     }
     hook_disarm();
     _exit(0);
 }
 
+/* There was a segment before. */
+static bool act_existed(enum act act) {
+    return act == ATTACH || act == RECREATE || act == RETIRE || act == CLOSE;
+}
+
 static void judge(enum act act, const char *name, bool completed) {
     struct lilcache *cache;
     alarm(20);
-    CHECK_EQ(try_open(name, 0, &cache), LILCACHE_OK);
+    CHECK_EQ(try_open(name, 0, act_group(act), MIB, &cache), LILCACHE_OK);
     uint64_t found = 0;
     for (uint64_t n = 0; n < KEYS; n++) {
         enum ct_outcome outcome = ct_get(cache, n, n, BYTES);
         CHECK(outcome != CT_WRONG);
         found += outcome == CT_RIGHT;
     }
-    bool emptied = act == CREATE || (completed && (act == RECREATE || act == RETIRE));
+    bool existed = act_existed(act);
+    bool emptied = !existed || (completed && (act == RECREATE || act == RETIRE));
     bool kept = act == ATTACH || act == CLOSE;
     CHECK(found == KEYS || (!kept && found == 0));
     CHECK(!emptied || found == 0);
@@ -97,14 +136,14 @@ void life_sweep(size_t i, struct tally *tally) {
     char name[64];
     char object[256];
     bool completed = false;
-    snprintf(name, sizeof name, "kill-%d-%s", (int)getpid(), act_names[i]);
+    snprintf(name, sizeof name, "kill-%d-%d", (int)getpid(), (int)act);
     CHECK(lilcache_object_name(name, object, sizeof object) > 0);
     report_places_before(places);
     for (uint64_t k = 1; !completed; k++) {
         int status;
         snprintf(where->text, sizeof where->text, "%s: killed before step %llu",
                  act_names[i], (unsigned long long)k);
-        if (act != CREATE) {
+        if (act_existed(act)) {
             make(name);
         }
         pid_t child = fork();

@@ -37,9 +37,10 @@ bool report_sites(const char *path, struct hook_shared *const *workers, int coun
         for (size_t j = 0; j < HOOK_SITES; j++) {
             const struct hook_site *site = &workers[i]->sites[j];
             if (site->at) {
-                fprintf(file, "%llx %llu %llu\n", (unsigned long long)site->at,
+                fprintf(file, "%llx %llu %llu %llu\n", (unsigned long long)site->at,
                         (unsigned long long)site->stores,
-                        (unsigned long long)site->kills);
+                        (unsigned long long)site->kills,
+                        (unsigned long long)site->outside);
             }
         }
     }
