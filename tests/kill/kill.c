@@ -15,14 +15,11 @@
 #include <sys/prctl.h>
 
 #include "image.h"
-#include "lc_counter.h"
-#include "lc_row.h"
+#include "judge.h"
 #include "scene.h"
 
-#define DENSE         150 /* stores of an operation, each of them died at */
-#define USE_EVERY     16  /* judges who go on to use the segment for a while */
-#define JUDGE_SECONDS 20
-#define THIRD_ONE_IN  8
+#define DENSE        150 /* stores of an operation, each of them died at */
+#define THIRD_ONE_IN 8
 
 struct options options = {.jobs = 1, .seed = 1, .stride = 1};
 struct board *board;
@@ -40,66 +37,6 @@ bool victim_wait(pid_t child, int *status) {
     }
     CHECK(hook_shared->died || WIFEXITED(*status));
     return !hook_shared->died;
-}
-
-/* --- the judge -------------------------------------------------------------------- */
-
-struct figures {
-    uint64_t repaired, rebuilt, emptied, processes, pins;
-};
-
-static uint64_t figure(const uint64_t *values, int count, const char *name) {
-    for (int i = 0; i < count; i++) {
-        if (strcmp(lilcache_stat_name(i), name) == 0) {
-            return values[i];
-        }
-    }
-    LCT_FAIL("no statistic %s", name);
-}
-
-static struct figures figures_now(void) {
-    uint64_t values[128];
-    int count = lilcache_stats(w.cache, values, 128);
-    return (struct figures){
-        .repaired = figure(values, count, "repaired"),
-        .rebuilt = figure(values, count, "rebuilt"),
-        .emptied = figure(values, count, "emptied"),
-        .processes = figure(values, count, "processes"),
-        .pins = figure(values, count, "pins"),
-    };
-}
-
-/* In a full segment a set may evict, and before a rebuild reads miss. */
-static void begin(const struct deed *deed, uint64_t k, bool completed) {
-    first_operation(deed, w.rebuilding ? 1 : w.evicting ? 1 + k % 2 : k, completed);
-}
-
-static void judge(const struct deed *deed, uint64_t k, bool completed,
-                  uint64_t repairs_least, uint64_t repairs_most,
-                  const struct figures *before) {
-    static uint64_t judged;
-    alarm(JUDGE_SECONDS);
-    begin(deed, k, completed);
-    ct_check(w.cache);
-    struct figures after = figures_now();
-    if (w.rebuilding) {
-        CHECK(w.emptying || after.emptied == 0);
-    } else {
-        CHECK(after.repaired >= before->repaired + repairs_least);
-        CHECK(after.repaired <= before->repaired + repairs_most);
-        CHECK_EQ(after.rebuilt, 0);
-        CHECK_EQ(after.emptied, 0);
-    }
-    verify_keys(deed, completed);
-    lc_row_sweep(w.cache->segment);
-    after = figures_now();
-    CHECK_EQ(after.processes, 1);
-    CHECK_EQ(after.pins, w.pins);
-    if (judged++ % USE_EVERY == 0) {
-        verify_use();
-        CHECK(w.rebuilding || w.pins || ct_stat(w.cache, "parked_blocks") == 0);
-    }
-    alarm(0);
 }
 
 /* --- sweeps ----------------------------------------------------------------------- */
@@ -158,16 +95,6 @@ static bool runs_through(const struct deed *deed) {
     return WEXITSTATUS(status) == 0;
 }
 
-/* What an undisturbed run does not evict, nobody's death may. */
-static void note_survivors(void) {
-    for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
-        w.keys[n].must = false;
-    }
-    for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
-        w.keys[n].must = !w.rebuilding && look(n, &w.keys[n]) == FOUND_IT;
-    }
-}
-
 /* One death in the operation, and those in its recoveries. True: it completed. */
 static bool die_once(const char *scene, const struct deed *deed, uint64_t k,
                      const struct figures *before, struct tally *tally) {
@@ -217,10 +144,10 @@ static void sweep(const char *scene, const struct deed *deed, struct tally *tall
     for (size_t i = 0; i < HOOK_SITES; i++) {
         first[i] = hook_shared->sites[i].first;
     }
-    note_survivors();
+    judge_note_survivors();
     report_places_before(places);
     image_restore();
-    struct figures before = figures_now();
+    struct figures before = judge_figures();
     for (uint64_t k = 1; !completed && !time_is_up();
          k += k < DENSE ? 1 : 1 + ct_below(&dice, 2 * options.stride - 1)) {
         completed = die_once(scene, deed, k, &before, tally);

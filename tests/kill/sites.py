@@ -1,9 +1,9 @@
 """sites.py PROGRAM DIED_AT UNREACHED: did somebody die at every store of the core?
 
-PROGRAM is disassembled: each call of a hook from a file of csrc/ is a place. Three kinds
-of place count as reached: died at; stores only into memory of the process, never into
-the segment; named in UNREACHED, one `file:function  reason` a line. Anything else, and
-a line of UNREACHED that is reached or names nothing, is an error.
+PROGRAM is disassembled: each call of a hook from a file of csrc/ is a place. Three
+kinds of place count as reached: died at; stores only into memory of the process, never
+into the segment; named in UNREACHED, one `file:function  reason` a line. Anything else,
+and a line of UNREACHED that is reached or names nothing, is an error.
 """
 
 from __future__ import annotations

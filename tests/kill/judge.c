@@ -1,0 +1,68 @@
+#include "judge.h"
+
+#include "lc_row.h"
+
+#define USE_EVERY     16 /* judges who go on to use the segment for a while */
+#define JUDGE_SECONDS 20
+
+void judge_note_survivors(void) {
+    for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
+        w.keys[n].must = false;
+    }
+    for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
+        w.keys[n].must = !w.rebuilding && look(n, &w.keys[n]) == FOUND_IT;
+    }
+}
+
+static uint64_t figure(const uint64_t *values, int count, const char *name) {
+    for (int i = 0; i < count; i++) {
+        if (strcmp(lilcache_stat_name(i), name) == 0) {
+            return values[i];
+        }
+    }
+    LCT_FAIL("no statistic %s", name);
+}
+
+struct figures judge_figures(void) {
+    uint64_t values[128];
+    int count = lilcache_stats(w.cache, values, 128);
+    return (struct figures){
+        .repaired = figure(values, count, "repaired"),
+        .rebuilt = figure(values, count, "rebuilt"),
+        .emptied = figure(values, count, "emptied"),
+        .processes = figure(values, count, "processes"),
+        .pins = figure(values, count, "pins"),
+    };
+}
+
+/* In a full segment a set may evict, and before a rebuild reads miss. */
+static void begin(const struct deed *deed, uint64_t k, bool completed) {
+    first_operation(deed, w.rebuilding ? 1 : w.evicting ? 1 + k % 2 : k, completed);
+}
+
+void judge(const struct deed *deed, uint64_t k, bool completed, uint64_t repairs_least,
+           uint64_t repairs_most, const struct figures *before) {
+    static uint64_t judged;
+    alarm(JUDGE_SECONDS);
+    begin(deed, k, completed);
+    ct_check(w.cache);
+    struct figures after = judge_figures();
+    if (w.rebuilding) {
+        CHECK(w.emptying || after.emptied == 0);
+    } else {
+        CHECK(after.repaired >= before->repaired + repairs_least);
+        CHECK(after.repaired <= before->repaired + repairs_most);
+        CHECK_EQ(after.rebuilt, 0);
+        CHECK_EQ(after.emptied, 0);
+    }
+    verify_keys(deed, completed);
+    lc_row_sweep(w.cache->segment);
+    after = judge_figures();
+    CHECK_EQ(after.processes, 1);
+    CHECK_EQ(after.pins, w.pins);
+    if (judged++ % USE_EVERY == 0) {
+        verify_use();
+        CHECK(w.rebuilding || w.pins || ct_stat(w.cache, "parked_blocks") == 0);
+    }
+    alarm(0);
+}

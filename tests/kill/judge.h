@@ -1,0 +1,22 @@
+/* What a survivor finds after a death: all invariants, all values, all space. */
+#ifndef JUDGE_H
+#define JUDGE_H
+
+#include "deed.h"
+
+struct figures {
+    uint64_t repaired, rebuilt, emptied, processes, pins;
+};
+
+struct figures judge_figures(void);
+
+/* What an undisturbed run of an operation does not evict, nobody's death may. To be
+ * called after such a run. */
+void judge_note_survivors(void);
+
+/* Fails, as CHECK does, unless everything is as it must be after a death, or after the
+ * operation completed; between so and so many repairs have been counted. */
+void judge(const struct deed *deed, uint64_t k, bool completed, uint64_t repairs_least,
+           uint64_t repairs_most, const struct figures *before);
+
+#endif

@@ -1,0 +1,295 @@
+/* A process killed before the stores of the core as it is shipped: no hooks, no
+ * instrumentation, optimised as for users.
+ *
+ *   the victim write-protects its mapping
+ *   a store faults -> count it, die there, or: unprotect, single-step it, protect again
+ *
+ * So every instruction that stores into the segment is a place to die at, those of libc
+ * and the lock too. Afterwards each operation is single-stepped by ptrace from start to
+ * end, and after every instruction the segment is compared: an instruction that changed
+ * it and was not caught by a fault would have been missed. x86-64 only (EFLAGS.TF). */
+#include <argp.h>
+#include <linux/futex.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <ucontext.h>
+
+#include "judge.h"
+#include "scene.h"
+
+#ifndef __x86_64__
+#error "single-stepping a store is written for x86-64"
+#endif
+
+#define DENSE     40
+#define TRAP_FLAG 0x100
+#define PLACES    8192 /* a power of two */
+#define STEPS_MAX 10000
+
+static struct {
+    uint64_t seed;
+    uint64_t stride;
+    uint64_t least;
+    bool trace_all;
+} options = {.seed = 1, .stride = 1};
+
+/* Shared by the driver and its victims. */
+static struct shared {
+    uint64_t count;
+    uint64_t deaths;
+    uint64_t died;
+    char where[200];
+    uint64_t places[PLACES]; /* instructions that stored into the segment */
+} *shared;
+
+static uint8_t *base;
+static uint64_t die_at;
+static struct ct_random dice = {1};
+
+static bool place_known(uint64_t at, bool add) {
+    size_t i = (at * 0x9E3779B97F4A7C15ULL >> 40) & (PLACES - 1);
+    while (shared->places[i] != at) {
+        if (shared->places[i] == 0) {
+            if (add) {
+                shared->places[i] = at;
+            }
+            return false;
+        }
+        i = (i + 1) & (PLACES - 1);
+    }
+    return true;
+}
+
+static void protect(int access) {
+    if (mprotect(base, SCENE_BYTES, access) != 0) {
+        _exit(LCT_FAILED);
+    }
+}
+
+static void on_fault(int signal_number, siginfo_t *info, void *context) {
+    ucontext_t *user = context;
+    if ((uintptr_t)info->si_addr - (uintptr_t)base >= SCENE_BYTES) {
+        signal(signal_number, SIG_DFL);
+        return; /* a fault of the core itself */
+    }
+    place_known((uint64_t)user->uc_mcontext.gregs[REG_RIP], true);
+    protect(PROT_READ | PROT_WRITE);
+    if (++shared->count == die_at) {
+        shared->died = 1;
+        shared->deaths++;
+        kill(getpid(), SIGKILL);
+    }
+    user->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+}
+
+static void on_step(int signal_number, siginfo_t *info, void *context) {
+    (void)signal_number;
+    (void)info;
+    ucontext_t *user = context;
+    user->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+    protect(PROT_READ);
+}
+
+/* Count stores, and die at the k-th; 0: none. */
+static void arm(uint64_t k) {
+    struct sigaction fault = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    struct sigaction step = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+    sigaction(SIGSEGV, &fault, NULL);
+    sigaction(SIGTRAP, &step, NULL);
+    shared->count = 0;
+    shared->died = 0;
+    die_at = k;
+    protect(PROT_READ);
+}
+
+static void restore(void) { memcpy(base, w.saved, SCENE_BYTES); }
+
+static int victim_status(pid_t child) {
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    while (waitpid(-1, NULL, 0) > 0) {
+    }
+    return status;
+}
+
+static bool runs_through(const struct deed *deed) {
+    restore();
+    pid_t child = fork();
+    if (child == 0) {
+        arm(0);
+        int result = deed_run(deed);
+        _exit(result == LILCACHE_OK || deed->key == KEY_ABSENT ? 0 : 1);
+    }
+    int status = victim_status(child);
+    CHECK(WIFEXITED(status));
+    return WEXITSTATUS(status) == 0;
+}
+
+static bool lock_was_held(void) {
+    const pthread_mutex_t *mutex = &ct_shard(w.cache)->ctl->sh_mutex;
+    return ((uint32_t)mutex->__data.__lock & FUTEX_OWNER_DIED) != 0;
+}
+
+/* The whole operation, an instruction at a time. Returns how many were taken. */
+static uint64_t trace(const struct deed *deed) {
+    static uint8_t last[SCENE_BYTES];
+    struct user_regs_struct registers;
+    uint64_t steps = 0;
+    int status;
+    if (deed->verb == V_FORK || deed->verb == V_RAW_FORK) {
+        return 0; /* its child stores at the same time */
+    }
+    restore();
+    pid_t child = fork();
+    if (child == 0) {
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        raise(SIGSTOP);
+        deed_run(deed);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
+    memcpy(last, base, SCENE_BYTES);
+    while (steps < STEPS_MAX) {
+        CHECK(ptrace(PTRACE_GETREGS, child, NULL, &registers) == 0);
+        CHECK(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) == 0);
+        CHECK(waitpid(child, &status, 0) == child);
+        if (!WIFSTOPPED(status)) {
+            return steps;
+        }
+        steps++;
+        if (memcmp(last, base, SCENE_BYTES) != 0) {
+            if (!place_known(registers.rip, false)) {
+                LCT_FAIL("%s: the instruction at %llx stores and was not caught",
+                         deed->name, (unsigned long long)registers.rip);
+            }
+            memcpy(last, base, SCENE_BYTES);
+        }
+    }
+    kill(child, SIGKILL);
+    victim_status(child);
+    return steps;
+}
+
+static void sweep(const struct scene *scene, const struct deed *deed) {
+    bool completed = false;
+    if (!runs_through(deed)) {
+        CHECK(w.evicting);
+        return;
+    }
+    judge_note_survivors();
+    restore();
+    struct figures before = judge_figures();
+    for (uint64_t k = 1; !completed;
+         k += k < DENSE ? 1 : 1 + ct_below(&dice, 2 * options.stride - 1)) {
+        restore();
+        snprintf(shared->where, sizeof shared->where,
+                 "%s, %s: killed before store %llu", scene->name, deed->name,
+                 (unsigned long long)k);
+        pid_t child = fork();
+        if (child == 0) {
+            arm(k);
+            deed_run(deed);
+            _exit(0);
+        }
+        int status = victim_status(child);
+        completed = !shared->died;
+        bool fell = completed && (!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+        bool held = lock_was_held();
+        CHECK(!fell);
+        judge(deed, k, completed, held, held, &before);
+    }
+}
+
+static error_t parse(int key, char *word, struct argp_state *state) {
+    (void)state;
+    switch (key) {
+    case 's':
+        options.seed = strtoull(word, NULL, 10);
+        break;
+    case 'x':
+        options.stride = lc_max64(strtoull(word, NULL, 10), 1);
+        break;
+    case 'l':
+        options.least = strtoull(word, NULL, 10);
+        break;
+    case 'a':
+        options.trace_all = true;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* String instructions would fault once for each byte; ask libc for vector stores. */
+static void without_string_instructions(char **argv) {
+    static const char *const wish = "glibc.cpu.x86_rep_movsb_threshold=1000000000:"
+                                    "glibc.cpu.x86_rep_stosb_threshold=1000000000";
+    const char *now = getenv("GLIBC_TUNABLES");
+    if (!now || strcmp(now, wish) != 0) {
+        setenv("GLIBC_TUNABLES", wish, 1);
+        execv("/proc/self/exe", argv);
+    }
+}
+
+static void work(double started) {
+    uint64_t steps = 0;
+    dice.state = options.seed;
+    lct_group = getpid();
+    CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+    for (size_t i = 0; i < scene_count; i++) {
+        uint64_t deaths = shared->deaths;
+        scene_open(&scenes[i]);
+        base = w.cache->segment->base;
+        for (size_t j = 0; j < deed_count; j++) {
+            if (w.keys[KEY_OLD].present || deed_wants_nothing(&deeds[j])) {
+                sweep(&scenes[i], &deeds[j]);
+                if ((i + j) % scene_count == 0 || options.trace_all) {
+                    steps += trace(&deeds[j]);
+                }
+            }
+        }
+        printf("%-16s %7llu processes killed\n", scenes[i].name,
+               (unsigned long long)(shared->deaths - deaths));
+        fflush(stdout);
+        restore();
+        scene_close();
+    }
+    size_t places = 0;
+    for (size_t i = 0; i < PLACES; i++) {
+        places += shared->places[i] != 0;
+    }
+    printf("%llu processes killed, %zu storing instructions, %llu instructions "
+           "single-stepped, nothing lost, nothing missed, %.0f s\n",
+           (unsigned long long)shared->deaths, places, (unsigned long long)steps,
+           lct_seconds() - started);
+    CHECK(shared->deaths >= options.least);
+}
+
+int main(int argc, char **argv) {
+    static const struct argp_option known[] = {
+        {"seed", 's', "N", 0, "choices", 0},
+        {"stride", 'x', "N", 0, "of long operations one store in N", 0},
+        {"trace-all", 'a', NULL, 0, "single-step every operation in every scene", 0},
+        {"least", 'l', "N", 0, "deaths that must happen", 0},
+        {0}};
+    struct argp parser = {.options = known, .parser = parse};
+    argp_parse(&parser, argc, argv, 0, NULL, NULL);
+    without_string_instructions(argv);
+    double started = lct_seconds();
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(shared != MAP_FAILED);
+    pid_t worker = fork();
+    if (worker == 0) {
+        work(started);
+        exit(0);
+    }
+    int status;
+    CHECK(worker > 0 && waitpid(worker, &status, 0) == worker);
+    if (status != 0) {
+        fprintf(stderr, "VIOLATION (status %d): %s\n", status, shared->where);
+    }
+    return status != 0;
+}
