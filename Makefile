@@ -8,7 +8,7 @@ TRACES ?= traces
 SECONDS ?= 600
 SEED ?= 1
 
-.PHONY: all demo test soak test-c test-kill test-py stress lint bench-origin hitratio hitratio-check \
+.PHONY: all demo test soak test-c test-kill test-linear test-py stress lint bench-origin hitratio hitratio-check \
 	never-fails overwrites clean
 
 all: $(VENV)/installed-dev
@@ -32,6 +32,10 @@ test-c:
 # A process killed before every store into the segment.
 test-kill:
 	$(MAKE) -C tests/kill run PYTHON=$(PYTHON)
+
+# Whether histories of concurrent operations are linearizable.
+test-linear:
+	$(MAKE) -C tests/linear run
 
 test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock

@@ -2,8 +2,8 @@
  * and the history of every key is searched for an order that explains it.
  *
  *   a round:  fresh keys; all workers start together; each does its calls
- *             some rounds: one worker is killed in the middle of something, or stopped
- *             for a while
+ *             some rounds: one worker is killed in the middle of a step, or stopped
+ *             there for a while
  *             the coordinator sorts the calls by key and checks each key by itself
  *
  * A clear appears in every key's history: what holds for each key is necessary, not
@@ -15,18 +15,22 @@
 #include <argp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include "cachetest.h"
 #include "history.h"
 #include "known.h"
 
 #define WORKERS      5
-#define CALLS        60 /* of a worker in a round */
-#define KEYS         6
+#define CALLS        120 /* of a worker in a round */
+#define KEYS         12
+#define FATE_ONE_IN  8   /* rounds in which a worker is killed or stopped */
+#define FATE_POINTS  400 /* at most so many points of the core before it happens */
+#define STOP_MS      2
 #define LARGE        90000 /* a value that is copied between two lock sections */
 #define PAUSE_ONE_IN 60
 #define SLICE_MS     20000 /* a round that takes longer hangs */
-#define COUNTERS     2     /* the first keys of a round are for incr */
+#define COUNTERS     4     /* the first keys of a round are for incr */
 #define FILLERS      3     /* in a segment that evicts: other entries, for each call */
 
 static struct {
@@ -50,6 +54,12 @@ static struct shared {
     uint64_t round; /* workers run it; 0 ends */
     uint64_t ready[WORKERS];
     uint64_t torn;
+    struct fate { /* of one worker in this round */
+        int worker;
+        int signal;     /* SIGKILL or SIGSTOP; 0: nobody's */
+        uint64_t after; /* points of the core */
+        uint32_t met;   /* about to raise the signal */
+    } fate;
     struct log logs[WORKERS];
 } *shared;
 
@@ -105,8 +115,17 @@ static int64_t value_read(const uint8_t *data, int64_t result) {
 /* --- calls -------------------------------------------------------------------------
  */
 
-static void pause_hook(enum lc_crash_point point) {
+static int me;
+
+static void point_hook(enum lc_crash_point point) {
+    struct fate *fate = &shared->fate;
     (void)point;
+    if (fate->signal && fate->worker == me && fate->after-- == 0) {
+        int signal_number = fate->signal;
+        fate->signal = 0;
+        __atomic_store_n(&fate->met, 1, __ATOMIC_SEQ_CST);
+        raise(signal_number);
+    }
     if (ct_below(&dice, PAUSE_ONE_IN) == 0) {
         sched_yield();
     }
@@ -325,7 +344,8 @@ static void one_call(int worker, uint64_t round, uint64_t serial) {
 
 static void work(int worker, uint64_t from_round) {
     dice.state = options.seed * 977 + from_round * 31 + (uint64_t)worker;
-    lc_crash_hook = pause_hook;
+    lc_crash_hook = point_hook;
+    me = worker;
     for (uint64_t last = from_round;;) {
         uint64_t round;
         while ((round = __atomic_load_n(&shared->round, __ATOMIC_ACQUIRE)) == last) {
@@ -351,11 +371,17 @@ static uint64_t kills;
 static uint64_t stops;
 
 static void worker_start(int worker) {
+    uint64_t round = shared->round; /* read here: the next one may begin meanwhile */
+    pid_t parent = getpid();
     fflush(NULL);
     workers[worker] = fork();
     CHECK(workers[worker] >= 0);
     if (workers[worker] == 0) {
-        work(worker, shared->round);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) {
+            _exit(LCT_FAILED);
+        }
+        work(worker, round);
     }
 }
 
@@ -369,42 +395,56 @@ static bool all_ready(uint64_t round, int dead) {
     return true;
 }
 
-static void wait_a_little(uint64_t most_us) {
-    uint64_t until = now() + ct_below(&dice, most_us) * 1000;
-    while (now() < until) {
-        sched_yield();
+static void fate_choose(void) {
+    struct fate *fate = &shared->fate;
+    *fate = (struct fate){0};
+    if (ct_below(&dice, FATE_ONE_IN) == 0) {
+        fate->worker = (int)ct_below(&dice, WORKERS);
+        fate->after = ct_below(&dice, FATE_POINTS);
+        fate->signal = ct_below(&dice, 2) ? SIGKILL : SIGSTOP;
     }
 }
 
-/* Starts a round, disturbs it, waits for its end. Returns who was killed, or -1. */
+/* The worker that met its fate: wait for its death, or wake it after a while. Returns
+ * who died, or -1. */
+static int fate_meet(int whom, int signal_number) {
+    int status;
+    __atomic_store_n(&shared->fate.met, 0, __ATOMIC_SEQ_CST);
+    CHECK(waitpid(workers[whom], &status, WUNTRACED) == workers[whom]);
+    if (signal_number == SIGSTOP) {
+        CHECK(WIFSTOPPED(status));
+        lct_sleep_ms(STOP_MS);
+        kill(workers[whom], SIGCONT);
+        stops++;
+        return -1;
+    }
+    CHECK(WIFSIGNALED(status));
+    kills++;
+    return whom;
+}
+
+/* Starts a round, waits for its end. Returns who was killed, or -1. */
 static int round_run(uint64_t round) {
     int dead = -1;
     for (int i = 0; i < WORKERS; i++) {
         shared->logs[i].count = 0;
     }
+    fate_choose();
+    struct fate fate = shared->fate;
     __atomic_store_n(&shared->round, round, __ATOMIC_RELEASE);
-    uint64_t fate = ct_below(&dice, 16);
-    int whom = (int)ct_below(&dice, WORKERS);
-    if (fate == 0) {
-        wait_a_little(3000);
-        dead = whom;
-        kill(workers[whom], SIGKILL);
-        CHECK(waitpid(workers[whom], NULL, 0) == workers[whom]);
-        kills++;
-    } else if (fate == 1) {
-        wait_a_little(3000);
-        kill(workers[whom], SIGSTOP);
-        lct_sleep_ms(2);
-        kill(workers[whom], SIGCONT);
-        stops++;
-    }
     uint64_t until = now() + SLICE_MS * 1000000ULL;
     while (!all_ready(round, dead)) {
         int status;
-        pid_t gone = waitpid(-1, &status, WNOHANG);
-        if (gone > 0) {
-            LCT_FAIL("round %llu: a worker ended with status %d",
-                     (unsigned long long)round, status);
+        if (__atomic_load_n(&shared->fate.met, __ATOMIC_SEQ_CST)) {
+            dead = fate_meet(fate.worker, fate.signal);
+        } else if (waitpid(-1, &status, WNOHANG) > 0) {
+            if (!__atomic_load_n(&shared->fate.met, __ATOMIC_SEQ_CST)) {
+                LCT_FAIL("round %llu: a worker ended with status %d",
+                         (unsigned long long)round, status);
+            }
+            __atomic_store_n(&shared->fate.met, 0, __ATOMIC_SEQ_CST);
+            dead = fate.worker;
+            kills++;
         }
         if (now() > until) {
             LCT_FAIL("round %llu hangs", (unsigned long long)round);
