@@ -73,7 +73,10 @@ int lc_os_shm_create(const char *object_name, uint32_t mode) {
 int lc_os_shm_open(const char *object_name) {
     char path[300];
     int bad = os_shm_path(object_name, path);
-    return bad ? bad : os_above_stdio(shm_open(path, O_RDWR | O_CLOEXEC, 0));
+    /* Nonblocking: the owner of a lease on it could make us wait for most of a minute.
+     */
+    int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    return bad ? bad : os_above_stdio(shm_open(path, flags, 0));
 }
 
 int lc_os_shm_unlink(const char *object_name) {
@@ -110,6 +113,7 @@ int lc_os_stat(int fd, struct lc_os_file *out) {
     out->id.inode = (uint64_t)found.st_ino;
     out->size = (uint64_t)found.st_size;
     out->owner = found.st_uid;
+    out->group = found.st_gid;
     out->mode = found.st_mode & 07777;
     out->links = (uint32_t)found.st_nlink;
     out->regular = S_ISREG(found.st_mode);
@@ -159,6 +163,14 @@ int lc_os_map(int fd, uint64_t size, void **out) {
 }
 
 void lc_os_unmap(void *base, uint64_t size) { munmap(base, size); }
+
+int lc_os_read(int fd, void *out, size_t length) {
+    ssize_t got;
+    do {
+        got = pread(fd, out, length, 0);
+    } while (got < 0 && errno == EINTR);
+    return got < 0 ? -errno : (size_t)got == length ? 0 : -EIO;
+}
 
 static int os_byte_lock(int fd, uint64_t byte, short type) {
     struct flock range = {
@@ -233,10 +245,22 @@ void lc_os_namespace(const char *name, struct lc_os_id *out) {
 uint32_t lc_os_uid(void) { return geteuid(); }
 uint32_t lc_os_pid(void) { return (uint32_t)getpid(); }
 
+/* Whether /proc counts processes as getpid does: `unshare --pid` alone leaves the old
+ * one in place, where our pid is some other process's. */
+static bool os_proc_is_ours(void) {
+    char own[32];
+    ssize_t got = readlink("/proc/self", own, sizeof own - 1);
+    own[got < 0 ? 0 : got] = 0;
+    return strtoul(own, NULL, 10) == (unsigned long)getpid();
+}
+
 /* Field 22 of stat; the name in field 2 may hold anything, so count from its end. */
 uint64_t lc_os_process_start(uint32_t pid) {
     char path[64];
     char text[1024];
+    if (!os_proc_is_ours()) {
+        return 0;
+    }
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {

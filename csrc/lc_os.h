@@ -16,6 +16,7 @@ struct lc_os_file {
     struct lc_os_id id;
     uint64_t size;
     uint32_t owner;
+    uint32_t group;
     uint32_t mode; /* permission bits */
     uint32_t links;
     bool regular;
@@ -28,6 +29,7 @@ uint64_t lc_os_monotonic_ms(void);
 void lc_os_sleep_ms(uint32_t ms);
 
 int lc_os_shm_create(const char *object_name, uint32_t mode);
+/* Never waits, whatever stands there, and follows no link. */
 int lc_os_shm_open(const char *object_name);
 int lc_os_shm_unlink(const char *object_name);
 int lc_os_memfd(const char *object_name);
@@ -42,6 +44,9 @@ int lc_os_reserve(int fd, uint64_t size);
 uint64_t lc_os_available(int fd);
 int lc_os_map(int fd, uint64_t size, void **out);
 void lc_os_unmap(void *base, uint64_t size);
+/* All of the first `length` bytes, or a negative errno. Unlike a look at mapped memory
+ * it needs no page where there is none yet, and survives a file cut short. */
+int lc_os_read(int fd, void *out, size_t length);
 
 /* Open-file-description locks on one byte. try: -EAGAIN when another description holds
  * it. Released when the last descriptor of the description is closed. */
@@ -56,7 +61,8 @@ uint32_t lc_os_uid(void);
 uint32_t lc_os_pid(void);
 uint32_t lc_os_cores(void);
 /* When a process of this PID namespace started, in clock ticks since boot; 0: there is
- * none, or it cannot be told. Safe in the child of a fork. */
+ * none, or it cannot be told, as when /proc is that of another PID namespace. Safe in
+ * the child of a fork. */
 uint64_t lc_os_process_start(uint32_t pid);
 
 /* A word that reads 0 in every child of fork, whoever called it; NULL without memory.

@@ -6,12 +6,15 @@
  *              owner, mode, links     lock the creation byte
  *                     |                      |
  *                     +--> lock, too --> ready? --yes--> validate, map, claim a row
- *                                            |no
- *                                            v
- *                              reserve, write everything, ready = last store
+ *                          |                 |no, and empty
+ *                          |no               v
+ *                          v         grant, reserve, write everything,
+ *                  take its name,    ready = last store
+ *                    once more
  *
- * Whoever holds the creation byte and finds the object not ready makes it ready: a
- * creator that died leaves no trace. Invariants: L1 L4 L5 F2 S1. */
+ * Whoever holds the creation byte and finds the object not ready replaces it: a creator
+ * that died leaves no trace. It is not made ready where it is, since damage makes a
+ * segment look like that, too, while others work in it. Invariants: L1 L4 L5 F2 S1. */
 #include "lc_segment.h"
 
 #include <errno.h>
@@ -28,6 +31,7 @@
 #include "lc_row.h"
 
 #define SEGMENT_CREATE_WAIT_MS 10000
+#define SEGMENT_OPEN_TRIES     1000 /* against names that come and go */
 #define SEGMENT_NAME_CHECK                                                             \
     65536 /* operations between two looks whether the name is left */
 
@@ -77,7 +81,7 @@ int lilcache_object_name(const char *name, char *out, size_t cap) {
     }
     lc_os_namespace("pid", &identity.pid_namespace);
     uint64_t suffix = lc_hash(segment_name_key, &identity, sizeof identity, 1);
-    return snprintf(out, cap, "%s.%08x", name, (uint32_t)suffix);
+    return snprintf(out, cap, "%s.%016llx", name, (unsigned long long)suffix);
 }
 
 static int segment_fail(struct lilcache_error *error, int status, int os_errno,
@@ -198,7 +202,16 @@ static int segment_init_shard(struct lc_shard *shard) {
 static int segment_make(struct lc_segment *segment,
                         const struct lilcache_options *options,
                         const struct lc_geometry *g, struct lilcache_error *error) {
-    int failed = lc_os_reserve(segment->fd, g->size);
+    int failed = 0;
+    /* First of all, so that those it is meant for wait for it, and can replace it when
+     * we die. */
+    if (options->owner >= 0 || options->group >= 0) {
+        failed = lc_object_grant(segment->fd, options);
+    }
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "fchown");
+    }
+    failed = lc_os_reserve(segment->fd, g->size);
     if (failed) {
         if (error) {
             error->wanted_bytes = g->size;
@@ -216,7 +229,8 @@ static int segment_make(struct lc_segment *segment,
     memset(base, 0, g->shards_at);
     failed = segment_write_header(segment, g, options->flags);
     if (failed) {
-        return segment_fail(error, LILCACHE_OS, failed, "getrandom, boot_id");
+        return segment_fail(error, LILCACHE_OS, failed,
+                            "/proc/sys/kernel/random/boot_id");
     }
     int status = segment_view(segment, g);
     if (status) {
@@ -228,16 +242,9 @@ static int segment_make(struct lc_segment *segment,
             return segment_fail(error, LILCACHE_OS, failed, "pthread_mutex_init");
         }
     }
-    if (options->owner >= 0 || options->group >= 0) {
-        failed = lc_os_chown(segment->fd, options->owner, options->group,
-                             options->group >= 0 ? 0660 : 0600);
-        if (failed) {
-            return segment_fail(error, LILCACHE_OS, failed, "fchown");
-        }
-    }
     segment->created = true;
-    /* Release: pairs with the acquire in segment_is_ready; everything is in place [L4].
-     */
+    /* Release: everything is in place, also for a reader who comes when we are dead
+     * [L4]. */
     lc_store_release(&segment->header->hd_ready, LC_READY);
     return LILCACHE_OK;
 }
@@ -276,50 +283,49 @@ static int segment_attach(struct lc_segment *segment, uint64_t size,
     return status ? segment_fail(error, status, ENOMEM, "calloc") : LILCACHE_OK;
 }
 
+/* Of an object whose creation byte the caller holds, so nobody is writing it [L4]. */
 static bool segment_is_ready(int fd, uint64_t size) {
-    void *base;
+    struct shm_header header;
     uint64_t boot_id[2] = {0, 0};
-    if (size < LC_SIZE_MIN || lc_os_map(fd, LC_HEADER_BYTES, &base) != 0) {
+    if (size < LC_SIZE_MIN || lc_os_read(fd, &header, sizeof header) != 0) {
         return false;
     }
-    const struct shm_header *header = base;
-    bool ready = lc_load_acquire(&header->hd_ready) == LC_READY; /* [L4] */
+    bool ready = header.hd_ready == LC_READY;
     if (ready && lc_os_boot_id(boot_id) == 0) {
         /* Left over from another boot, on a file system that outlives it. */
         ready =
-            header->hd_boot_id[0] == boot_id[0] && header->hd_boot_id[1] == boot_id[1];
+            header.hd_boot_id[0] == boot_id[0] && header.hd_boot_id[1] == boot_id[1];
     }
-    lc_os_unmap(base, LC_HEADER_BYTES);
     return ready;
 }
 
-static bool segment_set_retired(int fd) {
+/* Somebody may work in it still. An object without our magic never had a page that we
+ * could write to for sure. */
+static void segment_set_retired(int fd) {
+    struct shm_header header;
     void *base;
-    if (lc_os_map(fd, LC_HEADER_BYTES, &base) != 0) {
-        return false;
+    if (lc_os_read(fd, &header, sizeof header) == 0 && header.hd_magic == LC_MAGIC &&
+        lc_os_map(fd, LC_HEADER_BYTES, &base) == 0) {
+        lc_store_release(&((struct shm_header *)base)->hd_retired, 1);
+        lc_os_unmap(base, LC_HEADER_BYTES);
     }
-    lc_store_release(&((struct shm_header *)base)->hd_retired, 1);
-    lc_os_unmap(base, LC_HEADER_BYTES);
-    return true;
+}
+
+/* Nobody shall meet in this object any more. Its name first: members of its group may
+ * not remove that, and a retired segment whose name stays is in everybody's way. The
+ * caller holds the creation byte, so the name still is that of the object [L4]. */
+static int segment_take_name(const struct lc_segment *segment, int fd) {
+    int failed = lc_os_shm_unlink(segment->object_name);
+    if (failed && failed != -ENOENT) {
+        return failed;
+    }
+    segment_set_retired(fd);
+    return 0;
 }
 
 static bool segment_get_retired(int fd) {
-    void *base;
-    bool retired = false;
-    if (lc_os_map(fd, LC_HEADER_BYTES, &base) == 0) {
-        retired = lc_load_acquire(&((struct shm_header *)base)->hd_retired) != 0;
-        lc_os_unmap(base, LC_HEADER_BYTES);
-    }
-    return retired;
-}
-
-static int segment_check_object(const struct lc_os_file *file,
-                                const struct lilcache_options *options) {
-    bool mine = file->owner == lc_os_uid() ||
-                (options->owner >= 0 && file->owner == (uint64_t)options->owner);
-    uint32_t others = options->group >= 0 ? 002 : 022;
-    return file->regular && mine && !(file->mode & others) ? LILCACHE_OK
-                                                           : LILCACHE_FOREIGN;
+    struct shm_header header;
+    return lc_os_read(fd, &header, sizeof header) == 0 && header.hd_retired != 0;
 }
 
 static struct lc_segment *segment_registered(const struct lc_os_id *id) {
@@ -342,8 +348,7 @@ static void segment_free(struct lc_segment *segment) {
     free(segment);
 }
 
-static int segment_lock_creation(int fd, struct lilcache_error *error) {
-    uint64_t until = lc_os_monotonic_ms() + SEGMENT_CREATE_WAIT_MS;
+static int segment_lock_creation(int fd, uint64_t until, struct lilcache_error *error) {
     for (;;) {
         int failed = lc_os_lock_byte(fd, LC_CREATE_BYTE);
         if (failed != -EAGAIN) {
@@ -358,30 +363,38 @@ static int segment_lock_creation(int fd, struct lilcache_error *error) {
     }
 }
 
-/* An object of that name in segment->fd, and whether this call made it. */
+/* An object of that name in segment->fd, found or made. */
 static int segment_open_object(struct lc_segment *segment,
-                               const struct lilcache_options *options, bool *made,
+                               const struct lilcache_options *options,
                                struct lilcache_error *error) {
-    *made = false;
-    segment->fd = lc_os_shm_open(segment->object_name);
+    segment->fd = lc_object_open(segment->object_name);
     if (segment->fd == -ENOENT && !(options->flags & LILCACHE_ATTACH)) {
         segment->fd = lc_os_shm_create(segment->object_name, 0600);
-        *made = segment->fd >= 0;
     }
     return segment->fd >= 0 ? LILCACHE_OK
-                            : segment_fail(error, LILCACHE_OS, segment->fd, "shm_open");
+                            : segment_fail(error, lc_object_refused(segment->fd),
+                                           segment->fd, "shm_open");
+}
+
+/* An object that is not as it must be to be used. */
+static int segment_refuse(int status, const struct lc_os_file *file,
+                          struct lilcache_error *error) {
+    char found[64];
+    snprintf(found, sizeof found, "owner %u, group %u, mode %04o, links %u",
+             file->owner, file->group, file->mode, file->links);
+    return segment_fail(error, status, 0,
+                        status == LILCACHE_MISMATCH ? "not a regular file" : found);
 }
 
 /* One attempt by name. *again: the object went away or was retired meanwhile. The
  * registry is locked. */
 static int segment_try_named(struct lc_segment *segment,
                              const struct lilcache_options *options,
-                             const struct lc_geometry *g, bool recreate, bool *again,
-                             struct lc_segment **registered,
+                             const struct lc_geometry *g, uint64_t until, bool recreate,
+                             bool *again, struct lc_segment **registered,
                              struct lilcache_error *error) {
     struct lc_os_file file;
-    bool made;
-    int status = segment_open_object(segment, options, &made, error);
+    int status = segment_open_object(segment, options, error);
     if (status) {
         *again = segment->fd == -EEXIST; /* created by another between the two calls */
         segment->fd = -1;
@@ -391,9 +404,9 @@ static int segment_try_named(struct lc_segment *segment,
     if (failed) {
         return segment_fail(error, LILCACHE_OS, failed, "fstat");
     }
-    status = segment_check_object(&file, options);
+    status = lc_object_judge(&file, options);
     if (status) {
-        return segment_fail(error, status, 0, "owner and mode");
+        return segment_refuse(status, &file, error);
     }
     segment->id = file.id;
     segment->lock_fd = lc_object_reopen(segment);
@@ -401,7 +414,7 @@ static int segment_try_named(struct lc_segment *segment,
         return segment_fail(error, LILCACHE_OS, segment->lock_fd,
                             "open(/proc/self/fd)");
     }
-    status = segment_lock_creation(segment->lock_fd, error);
+    status = segment_lock_creation(segment->lock_fd, until, error);
     if (status) {
         return status;
     }
@@ -411,11 +424,17 @@ static int segment_try_named(struct lc_segment *segment,
         *again = true;
         return segment_fail(error, LILCACHE_OS, failed, "fstat");
     }
-    if (ready && (recreate || segment_get_retired(segment->fd))) {
-        segment_set_retired(segment->fd);
-        lc_os_shm_unlink(segment->object_name);
-        *again = true;
-        return segment_fail(error, LILCACHE_RETIRED, 0, "retired");
+    bool broken = !ready && file.size > 0 && !(options->flags & LILCACHE_ATTACH);
+    if (broken || (ready && (recreate || segment_get_retired(segment->fd)))) {
+        failed = segment_take_name(segment, segment->fd);
+        if (!failed) {
+            *again = true;
+            return segment_fail(error, LILCACHE_RETIRED, 0, "retired");
+        }
+        if (ready) {
+            return segment_fail(error, lc_object_refused(failed), failed, "shm_unlink");
+        }
+        /* Ours to finish all the same: our group's, and its creator is dead. */
     }
     *registered = segment_registered(&file.id);
     if (*registered) {
@@ -491,9 +510,10 @@ static int segment_open_locked(const struct lilcache_options *options,
                                const char *object_name, const struct lc_geometry *g,
                                struct lc_segment **out, struct lilcache_error *error) {
     bool recreate = (options->flags & LILCACHE_RECREATE) != 0;
+    uint64_t until = lc_os_monotonic_ms() + SEGMENT_CREATE_WAIT_MS;
     bool again = true;
     int status = LILCACHE_NOT_READY;
-    for (int tries = 0; again && tries < 100; tries++) {
+    for (int tries = 0; again && tries < SEGMENT_OPEN_TRIES; tries++) {
         struct lc_segment *registered = NULL;
         struct lc_segment *segment = segment_blank(object_name);
         again = false;
@@ -503,7 +523,7 @@ static int segment_open_locked(const struct lilcache_options *options,
         if (options->flags & LILCACHE_ANONYMOUS) {
             status = segment_make_anonymous(segment, options, g, error);
         } else {
-            status = segment_try_named(segment, options, g, recreate, &again,
+            status = segment_try_named(segment, options, g, until, recreate, &again,
                                        &registered, error);
             recreate = recreate && status != LILCACHE_RETIRED;
         }
@@ -563,6 +583,9 @@ int lilcache_open(const struct lilcache_options *options, struct lilcache **out,
         free(cache);
         return status;
     }
+    if (error) {
+        memset(error, 0, sizeof *error); /* of an attempt that was repeated */
+    }
     *out = cache;
     return LILCACHE_OK;
 }
@@ -595,23 +618,27 @@ void lilcache_close(struct lilcache *cache) {
 
 int lilcache_retire(struct lilcache *cache) {
     struct lc_segment *segment = cache->segment;
-    /* Release: who sees it finds the name gone or about to go, and starts anew. */
-    lc_store_release(&segment->header->hd_retired, 1);
-    if (segment->anonymous) {
-        return LILCACHE_OK;
+    int status = LILCACHE_OK;
+    if (!segment->anonymous) {
+        /* Under the object's creation byte, as everybody who replaces it [L4]. */
+        int own = lc_object_reopen(segment);
+        if (own < 0) {
+            return lc_object_refused(own);
+        }
+        status = segment_lock_creation(
+            own, lc_os_monotonic_ms() + SEGMENT_CREATE_WAIT_MS, NULL);
+        int fd = status == LILCACHE_OK ? lc_os_shm_open(segment->object_name) : -1;
+        if (lc_object_is(segment, fd)) {
+            int failed = segment_take_name(segment, fd);
+            status = failed ? lc_object_refused(failed) : LILCACHE_OK;
+        }
+        lc_os_close(fd);
+        lc_os_close(own);
     }
-    /* Under the object's creation byte, as everybody who replaces it [L4]. */
-    int own = lc_object_reopen(segment);
-    if (own < 0) {
-        return LILCACHE_OS;
+    if (status == LILCACHE_OK) {
+        /* Release: who sees it finds the name gone, and starts anew. */
+        lc_store_release(&segment->header->hd_retired, 1);
     }
-    int status = segment_lock_creation(own, NULL);
-    int fd = status == LILCACHE_OK ? lc_os_shm_open(segment->object_name) : -1;
-    if (lc_object_is(segment, fd)) {
-        lc_os_shm_unlink(segment->object_name);
-    }
-    lc_os_close(fd);
-    lc_os_close(own);
     return status;
 }
 

@@ -64,8 +64,9 @@ struct lilcache_options {
     uint32_t max_processes; /* 0: 64 below 4 MiB, else 256 */
     uint32_t flags;         /* enum lilcache_flag */
     uint32_t cores;         /* upper bound of the number of shards; 0: as the machine */
-    int64_t owner;          /* uid to own a new object, -1: the caller */
-    int64_t group;          /* gid, who may then read and write; -1: nobody */
+    int64_t owner; /* uid to own a new object, and whose object is accepted; -1: only
+                      the caller's */
+    int64_t group; /* gid, who may then read and write; -1: nobody */
 };
 
 /* What went wrong in open, with the facts a message needs. */
@@ -104,8 +105,8 @@ int lilcache_open(const struct lilcache_options *options, struct lilcache **out,
  * may be under way. The segment stays. */
 void lilcache_close(struct lilcache *cache);
 
-/* Mark the segment retired, so that every process attaches anew, and remove its name.
- */
+/* Remove the segment's name and mark it retired, so that every process attaches anew.
+ * OK; FOREIGN, OS, NOT_READY (10 s): it stays as it is. */
 int lilcache_retire(struct lilcache *cache);
 
 /* 1 when this call created the segment, 0 when it attached. */

@@ -66,8 +66,10 @@ class Attachment:
             checksums: Verify every value that is read. Used by whoever creates it.
             max_processes: How many processes may attach at once.
             owner: User, as name or number, who shall own a segment that this call
-                creates: for a server that drops its privileges later.
-            group: Group, likewise, whose members may then read and write it.
+                creates, and whose segment is accepted beside one's own: for a server
+                that drops its privileges later.
+            group: Group, likewise, whose members may then read and write it. Members
+                other than the owner name both owner and group.
             serializer: "auto", "pickle", "safe" or an object with dumps and loads; see
                 lilcache.serializers.
             signing_key: At least 16 secret bytes: every value is then signed, and none
@@ -164,6 +166,9 @@ class Attachment:
         """Remove the segment for everybody, and close.
 
         Processes that still use it notice and create a new, empty one.
+
+        Raises:
+            ForeignSegmentError: It is another user's; nothing has changed.
         """
         self._handle.retire()
 

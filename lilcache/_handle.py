@@ -23,7 +23,7 @@ from . import _ffi
 from ._ffi import ffi, lib
 from ._options import MIB, Options, default_size_bytes
 from ._scratch import Hot, make_hot
-from ._status import error_for, open_error
+from ._status import error_for, object_path, open_error
 from .errors import (
     ClosedError,
     SegmentOSError,
@@ -157,12 +157,14 @@ class Handle:
 
         Raises:
             ClosedError: The cache was closed before.
-            SegmentOSError: The name could not be removed.
+            ForeignSegmentError: Only its owner and root may do that; it stays open.
+            SegmentError: It could not be done; it stays open.
         """
         status = lib.lilcache_retire(self.live())
-        self.close()
         if status < 0:
-            raise error_for(status, self.options.name)
+            path = object_path(self.options)
+            raise error_for(status, self.options.name, f"{path} cannot be removed")
+        self.close()
 
     def shared_with_others(self) -> bool:
         """Tell whether another user may write the segment, as things are now."""

@@ -53,11 +53,13 @@ ERRORS: Final[dict[str, tuple[type[LilcacheError], str]]] = {
     "OS": (SegmentOSError, "see errno"),
     "MISMATCH": (
         SegmentMismatchError,
-        "choose another name=, or remove the object with recreate=True",
+        "choose another name=, or remove what is there (recreate=True does, if it is a"
+        " damaged segment)",
     ),
     "FOREIGN": (
         ForeignSegmentError,
-        "choose another name=, or let its owner grant access with owner= or group=",
+        "choose another name=, or have it removed by its owner; owner= and group= say"
+        " with whom a segment is shared",
     ),
     "NAMESPACE": (NamespaceError, "choose another name= for this time namespace"),
     "CORRUPT": (CorruptError, "clear() or destroy() it"),
@@ -66,6 +68,15 @@ ERRORS: Final[dict[str, tuple[type[LilcacheError], str]]] = {
         SegmentNotReadyError,
         "repeat; if it stays so, its creator is stopped: remove it with recreate=True",
     ),
+}
+
+# Codes of open that say something about what stands under the segment's name.
+ABOUT_THE_OBJECT: Final = frozenset({"MISMATCH", "FOREIGN", "NAMESPACE", "NOT_READY"})
+
+# What to do about a failed system call of open.
+OS_REMEDIES: Final[dict[int, str]] = {
+    errno.EEXIST: "something creates and removes it all the time: choose another name=",
+    errno.ENOENT: "it takes /proc and /dev/shm: mount them in this container or chroot",
 }
 
 
@@ -97,18 +108,35 @@ def key_detail(key: bytes, key_type: int) -> str:
 def open_error(failure: Any, options: Options) -> LilcacheError:
     """Return the exception of a failed open from its struct lilcache_error."""
     step = ffi.string(failure.step).decode(errors="replace")
+    code = failure.os_errno
+    reason = f"{step}: {os.strerror(code)}" if code else step
+    if status_name(failure.status) in ABOUT_THE_OBJECT:
+        about = f"{object_path(options)}: {reason}"
+        return error_for(failure.status, options.name, about)
     if status_name(failure.status) != "OS":
         return error_for(failure.status, options.name, f"at {step}" if step else "")
-    code = failure.os_errno
-    reason = f"{step}: {os.strerror(code)}"
     if code == errno.ENOSPC:
         return _space_error(failure, options, reason)
     if code in (errno.EACCES, errno.EPERM):
         remedy = ERRORS["FOREIGN"][1]
-        return ForeignSegmentError(f"cache {options.name!r}: {reason}: {remedy}")
-    error = SegmentOSError(f"cache {options.name!r} cannot be opened: {reason}")
+        if step == "fchown":
+            remedy = "only root may give a segment away: let root create it first"
+        return ForeignSegmentError(
+            f"cache {options.name!r}: {object_path(options)}: {reason}: {remedy}"
+        )
+    remedy = f": {OS_REMEDIES[code]}" if code in OS_REMEDIES else ""
+    error = SegmentOSError(f"cache {options.name!r} cannot be opened: {reason}{remedy}")
     error.errno = code
     return error
+
+
+def object_path(options: Options) -> str:
+    """Return where the segment of that name lives, for messages."""
+    if options.anonymous:
+        return "memfd"
+    out = ffi.new("char[]", 300)
+    lib.lilcache_object_name(options.object_name.encode(), out, 300)
+    return f"{SHM_DIRECTORY}/{ffi.string(out).decode()}"
 
 
 def _space_error(failure: Any, options: Options, reason: str) -> SegmentSpaceError:

@@ -23,7 +23,7 @@ LilcacheError
 │   └── OutOfMemoryError          (MemoryError)   this process has no memory left
 └── SegmentError                  the segment cannot be used: an operator must look
     ├── SegmentMismatchError                      not a segment of this layout
-    ├── ForeignSegmentError       (PermissionError) another user owns or may write it
+    ├── ForeignSegmentError       (PermissionError) another user owns or may open it
     ├── NamespaceError                            made in another time namespace
     ├── CorruptError                              the segment or a value is damaged
     ├── SegmentNotReadyError                      its creator has not finished
@@ -137,7 +137,7 @@ class SegmentMismatchError(SegmentError):
 
 
 class ForeignSegmentError(SegmentError, PermissionError):
-    """The object belongs to another user, or others may write to it."""
+    """The object belongs to another user, or others have access to it."""
 
 
 class NamespaceError(SegmentError):

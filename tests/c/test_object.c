@@ -55,7 +55,7 @@ static void works(struct lilcache *cache, uint64_t n) {
 
 TEST(foreign_objects_are_refused, 10) {
     const char *name = lct_name("foreign");
-    static const mode_t open_to_others[] = {0666, 0602, 0620, 0660, 0622};
+    static const mode_t open_to_others[] = {0666, 0602, 0620, 0660, 0622, 0640, 0604};
     lilcache_close(ct_open_named(name, SIZE, 0));
     int fd = object_open(name, 0);
     for (size_t i = 0; i < sizeof open_to_others / sizeof *open_to_others; i++) {
@@ -67,14 +67,66 @@ TEST(foreign_objects_are_refused, 10) {
     if (geteuid() == 0) {
         CHECK_EQ(fchown(fd, 12345, (gid_t)-1), 0);
         CHECK_EQ(status_of_open(name), LILCACHE_FOREIGN);
+        CHECK_EQ(fchown(fd, 0, (gid_t)-1), 0);
     }
     close(fd);
+    /* Somebody put another file of ours in our way. */
+    char first[320];
+    char second[330];
+    snprintf(first, sizeof first, "/dev/shm%s", object_of(name));
+    snprintf(second, sizeof second, "%s.second", first);
+    CHECK_EQ(link(first, second), 0);
+    CHECK_EQ(status_of_open(name), LILCACHE_FOREIGN);
+    CHECK_EQ(unlink(second), 0);
+    CHECK_EQ(status_of_open(name), LILCACHE_OK);
     /* Not ready, but not ours to make ready either. */
     CHECK_EQ(shm_unlink(object_of(name)), 0);
     fd = object_open(name, O_CREAT | O_EXCL);
     CHECK_EQ(fchmod(fd, 0666), 0);
     CHECK_EQ(status_of_open(name), LILCACHE_FOREIGN);
     close(fd);
+}
+
+/* Damage, or another boot's identity: whoever works in it keeps a segment in order. */
+TEST(a_segment_that_is_not_ready_any_more_is_replaced_not_made_anew, 10) {
+    const char *name = lct_name("unready");
+    static const size_t words[] = {offsetof(struct shm_header, hd_ready),
+                                   offsetof(struct shm_header, hd_boot_id)};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        struct lilcache *old = ct_open_named(name, SIZE, 0);
+        for (uint64_t n = 0; n < 100; n++) {
+            CHECK_EQ(ct_set(old, n, n, 500), LILCACHE_OK);
+        }
+        int fd = object_open(name, 0);
+        uint64_t word;
+        CHECK(pread(fd, &word, 8, (off_t)words[i]) == 8);
+        word ^= 1;
+        CHECK(pwrite(fd, &word, 8, (off_t)words[i]) == 8);
+        close(fd);
+        pid_t child = fork();
+        if (child == 0) {
+            struct lilcache *cache = ct_open_named(name, SIZE, 0);
+            CHECK_EQ(lilcache_created(cache), 1);
+            works(cache, 1);
+            _exit(0);
+        }
+        lct_join(child);
+        ct_check(old);
+        CHECK_EQ(ct_set(old, 1, 1, 500), LILCACHE_RETIRED);
+        lilcache_close(old);
+        CHECK_EQ(shm_unlink(object_of(name)), 0);
+    }
+}
+
+/* The kernel lets the lease's owner make us wait for /proc/sys/fs/lease-break-time. */
+TEST(a_lease_makes_nobody_wait, 10) {
+    const char *name = lct_name("lease");
+    int fd = object_open(name, O_CREAT | O_EXCL);
+    signal(SIGIO, SIG_IGN);
+    CHECK_EQ(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+    CHECK_EQ(status_of_open(name), LILCACHE_FOREIGN);
+    close(fd);
+    CHECK_EQ(status_of_open(name), LILCACHE_OK);
 }
 
 /* Every word of the header, with everything that is likely to hurt. */

@@ -126,7 +126,7 @@ def test_a_foreign_object_is_refused(unique_name: Any) -> None:
         pass
     [path] = Path("/dev/shm").glob(f"lilcache-{name}*")
     path.chmod(0o666)
-    with pytest.raises(PermissionError, match="others may write"):
+    with pytest.raises(PermissionError, match="others have access"):
         lilcache.Cache(name)
     path.chmod(0o600)
 
