@@ -37,6 +37,11 @@ test-kill:
 test-linear:
 	$(MAKE) -C tests/linear run
 
+# A read and a write, interleaved at every access to the segment.
+.PHONY: test-interleave
+test-interleave:
+	$(MAKE) -C tests/interleave run
+
 test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock
 	$(BIN)/python -m pytest -q

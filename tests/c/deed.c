@@ -252,6 +252,12 @@ static struct value deed_after(const struct deed *deed, const struct value *befo
     }
 }
 
+struct value deed_result(const struct deed *deed, uint32_t n,
+                         const struct value *before) {
+    bool concerned = deed->verb == V_CLEAR || deed_concerns(deed, n);
+    return concerned ? deed_after(deed, before) : *before;
+}
+
 /* --- looking ---------------------------------------------------------------------- */
 
 enum found look(uint32_t n, const struct value *wanted) {

@@ -87,6 +87,10 @@ int deed_run(const struct deed *deed);
 /* It succeeds in a cache that was never used. */
 bool deed_wants_nothing(const struct deed *deed);
 
+/* What key n holds after the deed, when it held `before`. */
+struct value deed_result(const struct deed *deed, uint32_t n,
+                         const struct value *before);
+
 enum found { FOUND_NOTHING, FOUND_IT, FOUND_OTHER };
 
 /* Get key n and compare. */

@@ -30,12 +30,18 @@ GATE: tuple[Suite, ...] = (
     Suite("c", "make test-c"),
     Suite("kill", "make test-kill"),
     Suite("linear", "make test-linear"),
+    Suite("interleave", "make test-interleave"),
     Suite("python", "make test-py"),
 )
 
 SOAK: tuple[Suite, ...] = (
     Suite("kill", "make -C tests/kill campaign SECONDS={seconds} SEED={seed}", 2),
     Suite("linear", "make -C tests/linear campaign SECONDS={seconds} SEED={seed}", 2),
+    Suite(
+        "interleave",
+        "make -C tests/interleave campaign SECONDS={seconds} SEED={seed}",
+        1,
+    ),
     Suite("stress", "make stress SECONDS={seconds} SEED={seed}", 1),
     Suite("never-fails", "make never-fails SECONDS={seconds}", 0.5),
 )
