@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 TRACES ?= traces
 SECONDS ?= 600
 SEED ?= 1
+KILLS ?= 1000
 
 .PHONY: all demo test soak test-c test-kill test-linear test-py stress lint bench-origin hitratio hitratio-check \
 	never-fails overwrites clean
@@ -42,6 +43,11 @@ test-linear:
 test-interleave:
 	$(MAKE) -C tests/interleave run
 
+# Gunicorn and uWSGI, whose workers are killed, stopped and starved under load.
+.PHONY: test-servers
+test-servers: $(VENV)/installed-dev
+	$(BIN)/python -m tests.servers --kills 50 --kinds 5
+
 test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock
 	$(BIN)/python -m pytest -q
@@ -75,6 +81,11 @@ soak: $(VENV)/installed-dev
 stress:
 	$(MAKE) -C tests/stress
 	build/c/stress --seconds $(SECONDS) --seed $(SEED) --kill
+
+# As test-servers, on all kinds of servers: KILLS of them, in windows of 3 s.
+.PHONY: soak-servers
+soak-servers: $(VENV)/installed-dev
+	$(BIN)/python -m tests.servers --kills $(KILLS) --seed $(SEED) --window 3
 
 # Mixed sizes from 1 B to 8 MiB in 64 MiB for SECONDS: not one failed set.
 never-fails:

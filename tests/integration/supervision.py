@@ -73,6 +73,11 @@ class SupervisedRun:
             segment.unlink(missing_ok=True)
         self._directory.cleanup()
 
+    @property
+    def process_id(self) -> int:
+        """The pid of the program itself."""
+        return self._process.pid
+
     def processes(self) -> list[int]:
         """Return the pids of all processes of the run that are alive."""
         entries = (path for path in Path("/proc").iterdir() if path.name.isdecimal())

@@ -31,6 +31,7 @@ GATE: tuple[Suite, ...] = (
     Suite("kill", "make test-kill"),
     Suite("linear", "make test-linear"),
     Suite("interleave", "make test-interleave"),
+    Suite("servers", "make test-servers"),
     Suite("python", "make test-py"),
 )
 
@@ -43,5 +44,6 @@ SOAK: tuple[Suite, ...] = (
         1,
     ),
     Suite("stress", "make stress SECONDS={seconds} SEED={seed}", 1),
+    Suite("servers", "make soak-servers KILLS=1000 SEED={seed}"),
     Suite("never-fails", "make never-fails SECONDS={seconds}", 0.5),
 )

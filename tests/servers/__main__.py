@@ -1,0 +1,111 @@
+"""Servers whose workers die: python -m tests.servers --kills N --seed S.
+
+Starts each kind of server, loads it, and harms random workers of it: SIGKILL, SIGTERM,
+SIGSTOP with SIGCONT a little later, and a death out of memory. The exit status is 1 on
+any violation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tabulate import tabulate
+
+from benchmarks.processes import BenchmarkError, StoppedError, catch_stop_signals
+
+from .campaign import Campaign, Options, Outcome
+from .killer import WAYS
+from .kinds import KINDS
+
+HEADERS = (
+    "server",
+    *WAYS,
+    "requests",
+    "resets",
+    "hung",
+    "wrong",
+    "leaks",
+    "repaired",
+    "slowest ms",
+    "beside a stop ms",
+    "req/s before",
+    "after",
+    "ratio",
+    "of",
+    "seconds",
+)
+
+
+def row(outcome: Outcome) -> tuple[object, ...]:
+    """Return one line of the report."""
+    tally = outcome.tally
+    return (
+        outcome.kind.name,
+        *(outcome.done[way] for way in WAYS),
+        tally.requests,
+        len(tally.resets),
+        len(tally.hung),
+        tally.wrong_count,
+        len(outcome.leaks),
+        outcome.repaired,
+        f"{tally.longest * 1e3:.0f}",
+        f"{outcome.others * 1e3:.0f}",
+        *(f"{rate:.0f}" for rate in outcome.rates),
+        f"{outcome.ratio:.3f}",
+        outcome.attempts,
+        f"{outcome.seconds:.0f}",
+    )
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.servers")
+    add = parser.add_argument
+    add("--kills", type=int, default=50, help="of all servers together")
+    add("--seed", type=int, default=1)
+    add("--kinds", type=int, default=len(KINDS), help="the first so many kinds only")
+    add("--only", nargs="+", metavar="KIND", help="these kinds only")
+    add("--window", type=float, default=1.0, help="seconds of a window")
+    arguments = parser.parse_args()
+    unknown = set(arguments.only or ()) - {kind.name for kind in KINDS}
+    if unknown:
+        parser.error(f"no kind {sorted(unknown)}: {[kind.name for kind in KINDS]}")
+    return arguments
+
+
+def main() -> int:
+    """Run all campaigns and return the exit status."""
+    arguments = parse_arguments()
+    catch_stop_signals()
+    first = KINDS[: arguments.kinds]
+    chosen = [k for k in first if not arguments.only or k.name in arguments.only]
+    outcomes = []
+    left = arguments.kills
+    for number, kind in enumerate(chosen):
+        kills = left // (len(chosen) - number)
+        left -= kills
+        options = Options(kills, arguments.seed + number, arguments.window)
+        try:
+            outcome = Campaign(kind, options).run()
+        except StoppedError as stopped:
+            print(stopped, file=sys.stderr)
+            return 128 + stopped.signum
+        except BenchmarkError as error:
+            print(f"error: {kind.name}: {error}", file=sys.stderr)
+            return 2
+        outcomes.append(outcome)
+        for violation in outcome.violations:
+            print(f"VIOLATION: {kind.name}: {violation}", flush=True)
+        print(
+            f"{kind.name}: {sum(outcome.done.values())} workers harmed,"
+            f" {outcome.tally.requests} requests, ratio {outcome.ratio:.3f},"
+            f" {len(outcome.violations)} violations, {outcome.seconds:.0f} s",
+            flush=True,
+        )
+    print(tabulate(map(row, outcomes), HEADERS), flush=True)
+    return int(any(outcome.violations for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
