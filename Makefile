@@ -30,6 +30,11 @@ test: $(VENV)/installed-dev
 test-c:
 	$(MAKE) -C tests/c run
 
+# Threads under ThreadSanitizer, and races put in that it must report.
+.PHONY: test-sanitize
+test-sanitize:
+	$(MAKE) -C tests/sanitize -j2 run PYTHON=$(PYTHON)
+
 # A process killed before every store into the segment.
 test-kill:
 	$(MAKE) -C tests/kill run PYTHON=$(PYTHON)

@@ -76,14 +76,13 @@ static inline void lc_fence_seq_cst(void) { __atomic_thread_fence(__ATOMIC_SEQ_C
  * only if a generation check behind an acquire fence says so afterwards. A plain
  * memcpy: its race is confined to bytes that are then thrown away. The empty asm keeps
  * the compiler from reading the source twice. */
-__attribute__((no_sanitize("thread"))) static inline void
-lc_copy_racy(void *to, const void *from, size_t count) {
+static inline void *lc_copy_racy(void *to, const void *from, size_t count) {
     memcpy(to, from, count);
     __asm__ volatile("" ::: "memory");
+    return to;
 }
 
-__attribute__((no_sanitize("thread"))) static inline int
-lc_equal_racy(const void *a, const void *b, size_t count) {
+static inline int lc_equal_racy(const void *a, const void *b, size_t count) {
     int equal = memcmp(a, b, count) == 0;
     __asm__ volatile("" ::: "memory");
     return equal;

@@ -17,6 +17,7 @@
 #include "lc_atomic.h"
 #include "lc_counter.h"
 #include "lc_crash.h"
+#include "lc_race.h"
 
 /* Longest run opened for records smaller than a block. Longer ones would save less than
  * a hundredth of their bytes in tails. */
@@ -148,7 +149,7 @@ static void run_open(struct lc_shard *shard, enum lc_queue queue, uint32_t head,
         LC_CRASH(run_continued);
     }
     block->bl_fill = 0;
-    block->bl_live = 0;
+    lc_store_relaxed(&block->bl_live, 0);
     block->bl_expires = 0;
     block->bl_sequence = ++ctl->sh_sequence;
     lc_block_set_locked(shard, head, LC_BLOCK_OPEN, queue, length);
@@ -266,6 +267,7 @@ void lc_run_free_locked(struct lc_shard *shard, uint32_t head) {
         /* Release: the unlinking stores come first. Pairs with the second load of
          * bl_generation in lc_read.c, behind its acquire fence [G1]. */
         lc_store_release(&block->bl_generation, block->bl_generation + 1);
+        LC_RACE_REUSED(&block->bl_generation);
         LC_CRASH(evict_generation_bumped);
     }
     /* No byte of these blocks may be written before the bumps are visible: a reader
@@ -274,10 +276,10 @@ void lc_run_free_locked(struct lc_shard *shard, uint32_t head) {
     for (uint32_t i = length - 1; i > 0; i--) {
         lc_block_set_locked(shard, head + i, LC_BLOCK_FREE, LC_SMALL, 1);
         shard->blocks[head + i].bl_fill = 0;
-        shard->blocks[head + i].bl_live = 0;
+        lc_store_relaxed(&shard->blocks[head + i].bl_live, 0);
     }
     shard->blocks[head].bl_fill = 0;
-    shard->blocks[head].bl_live = 0;
+    lc_store_relaxed(&shard->blocks[head].bl_live, 0);
     lc_block_set_locked(shard, head, LC_BLOCK_FREE, LC_SMALL, 1);
     LC_CRASH(evict_run_freed);
     shard->ctl->sh_free_blocks += length;
@@ -323,6 +325,7 @@ void lc_block_repair_locked(struct lc_shard *shard) {
             break;
         case LC_BLOCK_CONT: /* its head is gone: the freeing of the run was under way */
             lc_store_release(&block->bl_generation, block->bl_generation + 1);
+            LC_RACE_REUSED(&block->bl_generation);
             lc_block_set_locked(shard, b, LC_BLOCK_FREE, LC_SMALL, 1);
             free_blocks++;
             break;

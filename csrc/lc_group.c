@@ -18,6 +18,7 @@
 #include "lc_counter.h"
 #include "lc_crash.h"
 #include "lc_index.h"
+#include "lc_race.h"
 
 /* A group grows when more than 7/8 of its slots are taken, and shrinks below 5/8, to
  * where 13/16 are taken, so that neither undoes the other. */
@@ -181,12 +182,13 @@ static bool group_rebuild(struct lc_shard *shard, uint32_t number, uint32_t coun
          * complete before a probe can reach them [I4]. */
         lc_store_release(&shared->gr_dir, lc_group_dir(new_pages[0], count));
         LC_CRASH(group_switched);
-        shared->gr_counts = counts;
+        lc_store_relaxed(&shared->gr_counts, counts);
         /* Release, then the fence: a probe of the old pages that could see them reused
          * must see this change at its end, behind its acquire fence [I4]. */
         lc_store_release(&shared->gr_changes, shared->gr_changes + 1);
         LC_CRASH(group_changes_bumped);
         lc_fence_seq_cst();
+        LC_RACE_REUSED(&shared->gr_changes);
         group_give_pages(shard, number, old_pages, old_count);
         LC_CRASH(group_old_pages_freed);
         lc_count_locked(shard,
@@ -222,10 +224,11 @@ void lc_group_repair_locked(struct lc_shard *shard, uint64_t number) {
             }
         }
     }
-    shared->gr_counts = ghosts << 32 | live;
+    lc_store_relaxed(&shared->gr_counts, ghosts << 32 | live);
     lc_store_release(&shared->gr_changes,
                      shared->gr_changes + 1); /* as group_rebuild */
     lc_fence_seq_cst();
+    LC_RACE_REUSED(&shared->gr_changes);
     lc_pages_sweep_locked(shard, (uint32_t)number, pages, count);
     lc_store_release(&in->in_kind, LC_INTENT_NONE);
 }

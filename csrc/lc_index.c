@@ -14,6 +14,7 @@
 #include "lc_crash.h"
 #include "lc_group.h"
 #include "lc_pages.h"
+#include "lc_race.h"
 
 bool lc_index_ghost_young_locked(const struct lc_shard *shard, uint64_t slot) {
     uint64_t age = (shard->ctl->sh_ghost_clock - lc_slot_unit(slot)) & LC_UNIT_MASK;
@@ -194,7 +195,7 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
 /* which: 0 the values before, 1 after. */
 static void index_settle(struct lc_shard *shard, int which) {
     struct shm_intent *in = &shard->ctl->sh_intent;
-    shard->groups[in->in_group].gr_counts = in->in_counts[which];
+    lc_store_relaxed(&shard->groups[in->in_group].gr_counts, in->in_counts[which]);
     if (in->in_from_block < shard->block_count) {
         lc_store_relaxed(&shard->blocks[in->in_from_block].bl_live,
                          in->in_from_live[which]);
@@ -300,7 +301,8 @@ void lc_index_reset_locked(struct lc_shard *shard) {
     for (uint32_t g = 0; g < shard->group_count; g++) {
         lc_store_release(&shard->groups[g].gr_dir, 0);
         lc_store_release(&shard->groups[g].gr_changes, shard->groups[g].gr_changes + 1);
-        shard->groups[g].gr_counts = 0;
+        LC_RACE_REUSED(&shard->groups[g].gr_changes);
+        lc_store_relaxed(&shard->groups[g].gr_counts, 0);
     }
     lc_fence_seq_cst();
     lc_pages_sweep_locked(shard, UINT32_MAX, NULL, 0);

@@ -173,7 +173,7 @@ struct shm_group {
     uint64_t gr_dir;     /* [racy] 0: no page yet */
     uint64_t gr_changes; /* [racy] bumped after gr_dir changed, before old pages are
                             reused */
-    uint64_t gr_counts;  /* live slots in the low half, ghosts in the high half */
+    uint64_t gr_counts; /* [racy] live slots in the low half, ghosts in the high half */
     uint64_t gr_spare;
 };
 
@@ -195,7 +195,7 @@ struct shm_block {
     uint64_t bl_generation; /* [racy] bumped before the block's bytes may be reused */
     uint64_t bl_word;       /* [racy] one store per change of state */
     uint64_t bl_fill;       /* bytes of the run in use; index blocks: pages in use */
-    uint64_t bl_live;     /* hint: live bytes / 8 in the low half, live records above */
+    uint64_t bl_live; /* [racy] hint: live bytes / 8 in the low half, records above */
     uint64_t bl_sequence; /* when the run was opened; the queue's order */
     uint64_t bl_expires;  /* hint: ms when the last record expires, UINT64_MAX never */
 };

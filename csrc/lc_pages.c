@@ -122,7 +122,7 @@ bool lc_pages_extend_locked(struct lc_shard *shard, bool anywhere) {
     memset(pages_owner_table(shard, block), 0,
            (size_t)shard->owner_pages << LC_PAGE_SHIFT);
     shard->blocks[block].bl_fill = 0;
-    shard->blocks[block].bl_live = 0;
+    lc_store_relaxed(&shard->blocks[block].bl_live, 0);
     lc_block_set_locked(shard, block, LC_BLOCK_INDEX, LC_SMALL, 1);
     LC_CRASH(index_block_taken);
     ctl->sh_free_blocks -= ctl->sh_free_blocks > 0;

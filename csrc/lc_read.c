@@ -22,6 +22,7 @@
 #include "lc_hash.h"
 #include "lc_lock.h"
 #include "lc_pin.h"
+#include "lc_race.h"
 #include "lc_row.h"
 #include "lc_segment.h"
 #include "lc_shard.h"
@@ -69,17 +70,19 @@ static enum lc_verdict read_slot_racy(const struct lc_shard *shard,
     hit->generation = lc_load_acquire(&block->bl_generation);
     /* Acquire: pairs with lc_block_set_locked. */
     uint64_t word = lc_load_acquire(&block->bl_word);
-    if (((lc_load_acquire(hit->slot) ^ hit->word) & ~LC_SLOT_HITS) != 0 ||
-        !read_pages_same(hit)) {
+    uint64_t again = LC_RACY(slot_again, lc_load_acquire(hit->slot));
+    if (((again ^ hit->word) & ~LC_SLOT_HITS) != 0 || !read_pages_same(hit)) {
         return LC_RETRY;
     }
-    if (!lc_record_read(shard, lc_slot_offset(hit->word), &hit->record)) {
+    LC_RACE_COUNTS_WORD(&hit->group->gr_changes, hit->changes, hit->slot);
+    if (!LC_RACY(record_head,
+                 lc_record_read(shard, lc_slot_offset(hit->word), &hit->record))) {
         return read_block_same(shard, hit) ? LC_ABSENT : LC_RETRY;
     }
-    bool same =
-        hit->record.key_length == key->length &&
-        lc_record_key_type(&hit->record) == key->type &&
-        lc_equal_racy(lc_record_key(shard, &hit->record), key->bytes, key->length);
+    bool same = hit->record.key_length == key->length &&
+                lc_record_key_type(&hit->record) == key->type &&
+                LC_RACY(record_key, lc_equal_racy(lc_record_key(shard, &hit->record),
+                                                  key->bytes, key->length));
     if (!same || lc_word_epoch(word) != (uint32_t)epoch) {
         return read_block_same(shard, hit) ? LC_ABSENT : LC_RETRY;
     }
@@ -103,16 +106,19 @@ static enum lc_verdict read_find_racy(const struct lc_shard *shard,
     }
     uint32_t at = lc_group_home(&group, tag);
     for (uint32_t distance = 0; distance <= LC_PROBE_MAX; distance++) {
-        struct shm_bucket *bucket = lc_group_bucket(shard, &group, at);
+        struct shm_bucket *bucket =
+            LC_RACY(page_list, lc_group_bucket(shard, &group, at));
         if (!bucket) {
             return LC_RETRY;
         }
         /* Acquire, before the slots: a slot further on was claimed after the counters
          * on its way were raised [I3]; pairs with index_count_overflow. */
-        uint64_t overflow = lc_load_acquire(&bucket->bk_overflow);
+        uint64_t overflow =
+            LC_RACY(bucket_overflow, lc_load_acquire(&bucket->bk_overflow));
         for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
-            uint64_t word =
-                lc_load_acquire(&bucket->bk_slot[i]); /* commit of writes [R1] */
+            uint64_t word = LC_RACY(
+                bucket_slot,
+                lc_load_acquire(&bucket->bk_slot[i])); /* commit of writes [R1] */
             if (!lc_slot_is_live(word) || lc_slot_tag(word) != tag) {
                 continue;
             }
@@ -135,7 +141,8 @@ static enum lc_verdict read_find_racy(const struct lc_shard *shard,
  * been reused meanwhile: it stores only over the very word that was read [H1]. */
 static void read_note_hit(const struct lc_hit *hit) {
     if ((hit->word & LC_SLOT_HITS) != LC_SLOT_HITS) {
-        lc_swap_relaxed(hit->slot, hit->word, hit->word + LC_SLOT_HIT);
+        (void)LC_RACY(hit_bits,
+                      lc_swap_relaxed(hit->slot, hit->word, hit->word + LC_SLOT_HIT));
     }
 }
 
@@ -173,16 +180,22 @@ static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
     const struct lc_record *record = &hit->record;
     bool fits = record->value_length <= cap;
     uint64_t checksum = 0;
-    uint64_t expires = lc_record_expiry(shard, record);
+    uint64_t expires = LC_RACY(copy_expiry, lc_record_expiry(shard, record));
     if (fits) {
-        lc_copy_racy(out, shard->heap + record->value_at, record->value_length);
+        (void)LC_RACY(copy_value, lc_copy_racy(out, shard->heap + record->value_at,
+                                               record->value_length));
         if (record->flags & LC_RECORD_CHECKSUM) {
-            checksum = lc_load_relaxed(lc_record_checksum_word(shard, record));
+            checksum = LC_RACY(copy_checksum,
+                               lc_load_relaxed(lc_record_checksum_word(shard, record)));
         }
     }
     if (!read_block_same(shard, hit)) {
         return LC_RETRY;
     }
+    LC_RACE_COUNTS(&shard->blocks[hit->block].bl_generation, hit->generation,
+                   lc_record_key(shard, record), record->key_length);
+    LC_RACE_COUNTS(&shard->blocks[hit->block].bl_generation, hit->generation,
+                   shard->heap + record->value_at, fits ? record->value_length : 0);
     if (expires != UINT64_MAX && expires <= lc_os_now_ms()) {
         return LC_ABSENT;
     }
@@ -291,7 +304,7 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
         if (verdict == LC_RETRY) {
             continue;
         }
-        uint64_t expires = lc_record_expiry(shard, &hit.record);
+        uint64_t expires = LC_RACY(ttl_expiry, lc_record_expiry(shard, &hit.record));
         if (!read_block_same(shard, &hit)) {
             continue;
         }
@@ -318,8 +331,9 @@ static enum lc_verdict read_pin_racy(const struct lc_shard *shard,
     }
     /* The pin's fence lies before these loads: either they show the slot gone, or the
      * recycler sees the pin [Z1]. */
-    bool held = ((lc_load_acquire(hit->slot) ^ hit->word) & ~LC_SLOT_HITS) == 0 &&
-                read_pages_same(hit) && read_block_same(shard, hit);
+    uint64_t again = LC_RACY(pin_slot, lc_load_acquire(hit->slot));
+    bool held = ((again ^ hit->word) & ~LC_SLOT_HITS) == 0 && read_pages_same(hit) &&
+                read_block_same(shard, hit);
     enum lc_verdict verdict = held ? LC_HIT : LC_RETRY;
     if (held && lc_record_expired(shard, &hit->record)) {
         verdict = LC_ABSENT;

@@ -39,7 +39,7 @@ static void recover_head(struct lc_shard *shard, uint32_t b) {
         length = 1;
     }
     block->bl_fill = lc_min64(block->bl_fill, (uint64_t)length << shard->block_shift);
-    block->bl_live = 0;
+    lc_store_relaxed(&block->bl_live, 0);
 }
 
 /* Index blocks back to the heap, no slots, no open runs, no live bytes. */

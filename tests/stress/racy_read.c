@@ -18,10 +18,11 @@ static inline void racy_fence_acquire(void) {
 }
 
 /* In two halves: who is torn apart in the middle sees two values. */
-static inline void racy_copy(uint8_t *to, const uint8_t *from, size_t count) {
+static inline void *racy_copy(uint8_t *to, const uint8_t *from, size_t count) {
     lc_copy_racy(to, from, count / 2);
     provoke_read_copy();
     lc_copy_racy(to + count / 2, from + count / 2, count - count / 2);
+    return to;
 }
 
 #define lc_load_acquire(word) \

@@ -28,6 +28,7 @@ class Suite:
 GATE: tuple[Suite, ...] = (
     Suite("lint", "make lint"),
     Suite("c", "make test-c"),
+    Suite("sanitize", "make test-sanitize"),
     Suite("kill", "make test-kill"),
     Suite("linear", "make test-linear"),
     Suite("interleave", "make test-interleave"),
@@ -42,6 +43,11 @@ SOAK: tuple[Suite, ...] = (
         "interleave",
         "make -C tests/interleave campaign SECONDS={seconds} SEED={seed}",
         1,
+    ),
+    Suite(
+        "sanitize",
+        "make -C tests/sanitize campaign SECONDS={seconds} SEED={seed}",
+        0.5,
     ),
     Suite("stress", "make stress SECONDS={seconds} SEED={seed}", 1),
     Suite("servers", "make soak-servers KILLS=1000 SEED={seed}"),

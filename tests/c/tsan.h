@@ -1,4 +1,4 @@
-/* Included before everything else in the ThreadSanitizer build, whose runtime does not
+/* Included before everything else in ThreadSanitizer builds, whose runtime does not
  * know pthread_mutex_clocklock and would believe that nobody ever took the lock. */
 #ifndef TSAN_H
 #define TSAN_H
