@@ -21,6 +21,7 @@
 #define SITE ((uintptr_t)__builtin_return_address(0))
 
 struct hook_shared *hook_shared;
+uint8_t *hook_loads;
 
 static uintptr_t base;
 static uint64_t size;
@@ -101,6 +102,22 @@ static inline void soil(const volatile void *at, uint64_t bytes) {
          page++) {
         hook_shared->dirty[page] = 1;
     }
+    memset(hook_shared->dirty_word + from / HOOK_WORD, 1,
+           (from + bytes - 1) / HOOK_WORD - from / HOOK_WORD + 1);
+}
+
+static void load_noted(const volatile void *at, uint64_t bytes) {
+    if (inside(at) && bytes > 0) {
+        uint64_t from = (uintptr_t)at - base;
+        memset(hook_loads + from / HOOK_WORD, 1,
+               (from + bytes - 1) / HOOK_WORD - from / HOOK_WORD + 1);
+    }
+}
+
+static inline void load(const volatile void *at, uint64_t bytes) {
+    if (hook_loads) {
+        load_noted(at, bytes);
+    }
 }
 
 static inline void store(const volatile void *at, uint64_t bytes, uintptr_t site) {
@@ -119,8 +136,8 @@ void __tsan_func_entry(void *caller) { (void)caller; }
 void __tsan_func_exit(void) {}
 
 #define PLAIN(bytes)                                                                   \
-    void __tsan_read##bytes(void *at) { (void)at; }                                    \
-    void __tsan_unaligned_read##bytes(void *at) { (void)at; }                          \
+    void __tsan_read##bytes(void *at) { load(at, bytes); }                             \
+    void __tsan_unaligned_read##bytes(void *at) { load(at, bytes); }                   \
     void __tsan_write##bytes(void *at) { store(at, bytes, SITE); }                     \
     void __tsan_unaligned_write##bytes(void *at) { store(at, bytes, SITE); }
 
@@ -130,10 +147,7 @@ PLAIN(4)
 PLAIN(8)
 PLAIN(16)
 
-void __tsan_read_range(void *at, size_t bytes) {
-    (void)at;
-    (void)bytes;
-}
+void __tsan_read_range(void *at, size_t bytes) { load(at, bytes); }
 void __tsan_write_range(void *at, size_t bytes) { store(at, bytes, SITE); }
 
 /* --- atomics ---------------------------------------------------------------------- */
@@ -142,6 +156,7 @@ void __tsan_write_range(void *at, size_t bytes) { store(at, bytes, SITE); }
     uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *at,       \
                                               int order) {                             \
         (void)order;                                                                   \
+        load(at, sizeof *at);                                                          \
         return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                  \
     }                                                                                  \
     void __tsan_atomic##bits##_store(volatile uint##bits##_t *at, uint##bits##_t word, \
@@ -186,13 +201,21 @@ void __tsan_atomic_thread_fence(int order) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-/* --- memcpy, memset --------------------------------------------------------------- */
+/* --- memcpy, memset, memcmp ------------------------------------------------------- */
+
+int __real_memcmp(const void *a, const void *b, size_t count);
+int __wrap_memcmp(const void *a, const void *b, size_t count) {
+    load(a, count);
+    load(b, count);
+    return __real_memcmp(a, b, count);
+}
 
 void *__real_memcpy(void *to, const void *from, size_t count);
 void *__real_memset(void *to, int byte, size_t count);
 
 /* First, middle and last: before any byte, after half of them, before the last one. */
 void *__wrap_memcpy(void *to, const void *from, size_t count) {
+    load(from, count);
     if (count == 0 || !inside(to)) {
         note_outside(SITE);
         return __real_memcpy(to, from, count);

@@ -15,6 +15,8 @@
 #define HOOK_SITES 4096 /* places in the program; a power of two */
 #define HOOK_PAGE  4096
 #define HOOK_PAGES 256 /* of the segment: 1 MiB */
+#define HOOK_WORD  8
+#define HOOK_WORDS (HOOK_PAGES * HOOK_PAGE / HOOK_WORD)
 
 struct hook_site {
     uintptr_t at; /* return address of the hook's call; 0: free */
@@ -31,11 +33,15 @@ struct hook_shared {
     uintptr_t last_site;
     uint8_t died;
     uint8_t holding; /* the victim was inside a shard lock */
-    uint8_t dirty[HOOK_PAGES];
+    uint8_t dirty[HOOK_PAGES]; /* stored into */
+    uint8_t dirty_word[HOOK_WORDS];
     struct hook_site sites[HOOK_SITES];
 };
 
 extern struct hook_shared *hook_shared;
+
+/* HOOK_WORDS bytes that are set for the words loaded from the segment; NULL: none. */
+extern uint8_t *hook_loads;
 
 /* The segment; hook_watch_mmap: whatever is mapped shared next. */
 void hook_watch(void *base, uint64_t size);

@@ -17,6 +17,7 @@
 #include "image.h"
 #include "judge.h"
 #include "scene.h"
+#include "trail.h"
 
 #define DENSE        150 /* stores of an operation, each of them died at */
 #define THIRD_ONE_IN 8
@@ -120,12 +121,12 @@ static bool die_once(const char *scene, const struct deed *deed, uint64_t k,
     return completed;
 }
 
-/* Places that the stride passed over. */
+/* Places that the stride passed over; kills: of each place before this operation. */
 static void sweep_places(const char *scene, const struct deed *deed,
-                         const uint64_t *first, const struct figures *before,
-                         struct tally *tally) {
+                         const uint64_t *first, const uint64_t *kills,
+                         const struct figures *before, struct tally *tally) {
     for (size_t i = 0; i < HOOK_SITES && !time_is_up(); i++) {
-        if (first[i] && hook_shared->sites[i].kills == 0) {
+        if (first[i] && hook_shared->sites[i].kills == kills[i]) {
             die_once(scene, deed, first[i], before, tally);
         }
     }
@@ -146,15 +147,19 @@ static void sweep(const char *scene, const struct deed *deed, struct tally *tall
     }
     judge_note_survivors();
     report_places_before(places);
+    tally->passed = 0;
     image_restore();
     struct figures before = judge_figures();
     for (uint64_t k = 1; !completed && !time_is_up();
          k += k < DENSE ? 1 : 1 + ct_below(&dice, 2 * options.stride - 1)) {
         completed = die_once(scene, deed, k, &before, tally);
     }
-    sweep_places(scene, deed, first, &before, tally);
+    sweep_places(scene, deed, first, places, &before, tally);
     image_restore();
     tally->places = report_places(places);
+    for (size_t i = 0; i < HOOK_SITES; i++) {
+        tally->passed += first[i] != 0;
+    }
 }
 
 /* --- workers ---------------------------------------------------------------------- */
@@ -189,6 +194,8 @@ static void work_on(uint64_t item, uint64_t round) {
         scene_open(scene);
         hook_watch(w.cache->segment->base, SCENE_BYTES);
         image_begin(w.cache->segment->base);
+        trail_begin();
+        image_restore();
         open = scene;
         open_round = round;
     }
@@ -200,6 +207,7 @@ static void work_on(uint64_t item, uint64_t round) {
 }
 
 static void work(int number) {
+    verify_unchanged = trail_unchanged;
     CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
     dice.state = options.seed * 31 + (uint64_t)number;
     for (;;) {

@@ -26,6 +26,7 @@ struct tally {
     uint64_t deaths; /* in the operation */
     uint64_t again;  /* in the recovery, and in the recovery after that */
     uint64_t places; /* distinct ones died at in the operation */
+    uint64_t passed; /* distinct ones that an undisturbed run passes */
 };
 
 /* Shared by the workers. */
