@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #define MANY     4
+#define HOLD_US  1000 /* longer than a waiter tries by itself */
 #define NEW_SEED 77
 
 struct world w;
@@ -39,6 +40,7 @@ const struct deed deeds[] = {
     {"fork with a view", V_FORK, KEY_OLD, 0},
     {"fork without handlers", V_RAW_FORK, KEY_ABSENT, 0},
     {"touch again", V_TOUCH, KEY_TIMED, 0},
+    {"set while waiting", V_SET_WAITING, KEY_NEW, 200},
 };
 const size_t deed_count = sizeof deeds / sizeof *deeds;
 
@@ -117,6 +119,50 @@ static int deed_raw_fork(void) {
     return waitpid(child, NULL, 0) == child ? LILCACHE_OK : -1;
 }
 
+void (*deed_neighbour)(void);
+
+/* Starts a process that has the lock when this returns, and gives it up soon. Not where
+ * the last owner died: whoever takes the lock then must repair. */
+static pid_t neighbour_start(void) {
+    pthread_mutex_t *mutex = &ct_shard(w.cache)->ctl->sh_mutex;
+    char byte = 0;
+    int ends[2];
+    if (w.rebuilding) {
+        return 0;
+    }
+    CHECK(pipe(ends) == 0);
+    pid_t child = _Fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        if (deed_neighbour) {
+            deed_neighbour();
+        }
+        bool locked = pthread_mutex_lock(mutex) == 0;
+        bool told = write(ends[1], &byte, 1) == 1;
+        usleep(HOLD_US);
+        _exit(locked && told && pthread_mutex_unlock(mutex) == 0 ? 0 : LCT_FAILED);
+    }
+    CHECK(read(ends[0], &byte, 1) == 1);
+    close(ends[0]);
+    close(ends[1]);
+    return child;
+}
+
+static int deed_set_waiting(const struct deed *deed, const uint8_t *value) {
+    char key[CT_KEY_BYTES + 1];
+    int status;
+    ct_key(deed->key, key);
+    pid_t neighbour = neighbour_start();
+    do {
+        status = lilcache_set(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                              deed->length, 7, LILCACHE_TTL_NONE, LILCACHE_SET);
+    } while (status == LILCACHE_BUSY);
+    if (neighbour) {
+        lct_join(neighbour);
+    }
+    return status;
+}
+
 static int plain(int64_t result) { return result < 0 ? (int)result : LILCACHE_OK; }
 
 int deed_run(const struct deed *deed) {
@@ -156,6 +202,9 @@ int deed_run(const struct deed *deed) {
                       &stamp);
         status = lilcache_cas(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
                               deed->length, 7, LILCACHE_TTL_NONE, stamp);
+        break;
+    case V_SET_WAITING:
+        status = deed_set_waiting(deed, value);
         break;
     case V_DELETE:
         status = ct_delete(w.cache, deed->key);
@@ -241,6 +290,7 @@ static struct value deed_after(const struct deed *deed, const struct value *befo
         return after;
     case V_SET:
     case V_SET_TTL:
+    case V_SET_WAITING:
     case V_TRY_SET:
     case V_ADD:
     case V_REPLACE:

@@ -46,6 +46,7 @@ extern struct world w;
 enum verb {
     V_SET,
     V_SET_TTL,
+    V_SET_WAITING, /* for a neighbour that holds the lock */
     V_TRY_SET,
     V_ADD,
     V_REPLACE,
@@ -81,6 +82,9 @@ extern const struct deed deeds[];
 extern const size_t deed_count;
 /* The first so many write, and pass named points of csrc/crash.def. */
 #define DEEDS_WITH_POINTS 14
+
+/* Called by a neighbour that a deed starts, before it touches the segment. */
+extern void (*deed_neighbour)(void);
 
 /* Perform it; the status it returned. */
 int deed_run(const struct deed *deed);

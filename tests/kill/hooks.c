@@ -29,6 +29,8 @@ static uint64_t die_at;
 static bool armed;
 static bool watch_next;
 static uint64_t random_state;
+static int fail_fchmod;
+static int fail_fallocate;
 
 void hook_watch(void *at, uint64_t bytes) {
     base = (uintptr_t)at;
@@ -37,6 +39,11 @@ void hook_watch(void *at, uint64_t bytes) {
 
 void hook_watch_mmap(void) { watch_next = true; }
 void hook_seed(uint64_t seed) { random_state = seed; }
+
+void hook_fail(int fchmod_error, int posix_fallocate_error) {
+    fail_fchmod = fchmod_error;
+    fail_fallocate = posix_fallocate_error;
+}
 
 void hook_arm(uint64_t k) {
     hook_shared->count = 0;
@@ -312,14 +319,28 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex) {
     }
 
 CALL(int, ftruncate, (int fd, off_t bytes), (fd, bytes))
-CALL(int, posix_fallocate, (int fd, off_t from, off_t bytes), (fd, from, bytes))
 CALL(int, shm_open, (const char *path, int flags, mode_t mode), (path, flags, mode))
 CALL(int, shm_unlink, (const char *path), (path))
 CALL(int, memfd_create, (const char *path, unsigned flags), (path, flags))
-CALL(int, fchmod, (int fd, mode_t mode), (fd, mode))
 CALL(int, fchown, (int fd, uid_t user, gid_t group), (fd, user, group))
 CALL(int, close, (int fd), (fd))
 CALL(int, munmap, (void *at, size_t bytes), (at, bytes))
+
+int __real_fchmod(int fd, mode_t mode);
+int __wrap_fchmod(int fd, mode_t mode) {
+    place(SITE);
+    if (fail_fchmod) {
+        errno = fail_fchmod;
+        return -1;
+    }
+    return __real_fchmod(fd, mode);
+}
+
+int __real_posix_fallocate(int fd, off_t from, off_t bytes);
+int __wrap_posix_fallocate(int fd, off_t from, off_t bytes) {
+    place(SITE);
+    return fail_fallocate ? fail_fallocate : __real_posix_fallocate(fd, from, bytes);
+}
 
 void *__real_mmap(void *at, size_t bytes, int access, int flags, int fd, off_t from);
 void *__wrap_mmap(void *at, size_t bytes, int access, int flags, int fd, off_t from) {

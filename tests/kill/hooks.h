@@ -52,6 +52,9 @@ void hook_arm(uint64_t k);
 void hook_disarm(void);
 void hook_forget(void);
 
+/* Errors of fchmod and posix_fallocate from now on; 0: none. */
+void hook_fail(int fchmod_error, int posix_fallocate_error);
+
 /* getrandom answers from this seed, so that a seed repeats a whole run. */
 void hook_seed(uint64_t seed);
 

@@ -21,6 +21,7 @@
 
 #define DENSE        150 /* stores of an operation, each of them died at */
 #define THIRD_ONE_IN 8
+#define PLACE_TRIES  3 /* a wait has more stores one time than another */
 
 struct options options = {.jobs = 1, .seed = 1, .stride = 1};
 struct board *board;
@@ -147,19 +148,17 @@ static void sweep(const char *scene, const struct deed *deed, struct tally *tall
     }
     judge_note_survivors();
     report_places_before(places);
-    tally->passed = 0;
     image_restore();
     struct figures before = judge_figures();
     for (uint64_t k = 1; !completed && !time_is_up();
          k += k < DENSE ? 1 : 1 + ct_below(&dice, 2 * options.stride - 1)) {
         completed = die_once(scene, deed, k, &before, tally);
     }
-    sweep_places(scene, deed, first, places, &before, tally);
-    image_restore();
-    tally->places = report_places(places);
-    for (size_t i = 0; i < HOOK_SITES; i++) {
-        tally->passed += first[i] != 0;
+    for (int i = 0; i < PLACE_TRIES; i++) {
+        sweep_places(scene, deed, first, places, &before, tally);
     }
+    image_restore();
+    report_places(places, first, tally);
 }
 
 /* --- workers ---------------------------------------------------------------------- */
@@ -208,6 +207,7 @@ static void work_on(uint64_t item, uint64_t round) {
 
 static void work(int number) {
     verify_unchanged = trail_unchanged;
+    deed_neighbour = hook_disarm;
     CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
     dice.state = options.seed * 31 + (uint64_t)number;
     for (;;) {
@@ -260,7 +260,11 @@ static int run(void) {
     for (int i = 0; i < options.jobs; i++) {
         deaths += shared[i]->kills;
     }
-    report_print();
+    bool everywhere = report_print();
+    if (!everywhere && options.seconds == 0) {
+        fprintf(stderr, "an operation stored at a place where nobody died\n");
+        failed = 1;
+    }
     printf("%llu processes killed, %s, %.0f s\n", (unsigned long long)deaths,
            failed ? "VIOLATED" : "nothing lost", lct_seconds() - started);
     if (options.sites && !report_sites(options.sites, shared, options.jobs)) {

@@ -25,8 +25,8 @@ struct tally {
     uint64_t stores; /* of one undisturbed run */
     uint64_t deaths; /* in the operation */
     uint64_t again;  /* in the recovery, and in the recovery after that */
-    uint64_t places; /* distinct ones died at in the operation */
-    uint64_t passed; /* distinct ones that an undisturbed run passes */
+    uint64_t passed; /* distinct places that an undisturbed run stores at */
+    uint64_t places; /* those of them died at */
 };
 
 /* Shared by the workers. */
@@ -57,10 +57,12 @@ extern const size_t life_count;
 const char *life_name(size_t i);
 void life_sweep(size_t i, struct tally *tally);
 
-/* Prints tallies; writes the places of all workers. */
-void report_print(void);
+/* Prints tallies: false when an operation passed a place and nobody died there. */
+bool report_print(void);
+/* Writes the places of all workers. */
 bool report_sites(const char *path, struct hook_shared *const *workers, int count);
-uint64_t report_places(const uint64_t *before);
 void report_places_before(uint64_t *before);
+/* first: of each place, its first store in an undisturbed run. */
+void report_places(const uint64_t *before, const uint64_t *first, struct tally *tally);
 
 #endif

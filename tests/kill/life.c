@@ -21,7 +21,9 @@ enum act {
     LOW,
     ANONYMOUS,
     NOTHING,
-    SMALL
+    SMALL,
+    NO_MODE,
+    NO_ROOM,
 };
 
 static const char *const act_names[] = {
@@ -35,6 +37,8 @@ static const char *const act_names[] = {
     "create without name",
     "attach to nothing",
     "refuse a bad size",
+    "create, fchmod fails",
+    "create, no memory",
 };
 const size_t life_count = sizeof act_names / sizeof *act_names;
 const char *life_name(size_t i) { return act_names[i]; }
@@ -70,6 +74,10 @@ static void make(const char *name) {
     CHECK(waitpid(child, NULL, 0) == child);
 }
 
+static bool act_fails(enum act act) {
+    return act == NOTHING || act == SMALL || act == NO_MODE || act == NO_ROOM;
+}
+
 static void victim(enum act act, const char *name, uint64_t k) {
     struct lilcache *cache;
     hook_watch_mmap();
@@ -89,10 +97,11 @@ static void victim(enum act act, const char *name, uint64_t k) {
         if (act == LOW) {
             close(0);
         }
+        hook_fail(act == NO_MODE ? EPERM : 0, act == NO_ROOM ? ENOSPC : 0);
         hook_arm(k);
         int status =
             try_open(name, flags, act_group(act), act == SMALL ? 1 : MIB, &cache);
-        CHECK(act == NOTHING || act == SMALL ? status < 0 : status == LILCACHE_OK);
+        CHECK(act_fails(act) ? status < 0 : status == LILCACHE_OK);
     }
     hook_disarm();
     _exit(0);
@@ -133,12 +142,14 @@ static void judge(enum act act, const char *name, bool completed) {
 void life_sweep(size_t i, struct tally *tally) {
     enum act act = (enum act)i;
     uint64_t places[HOOK_SITES];
+    uint64_t first[HOOK_SITES];
     char name[64];
     char object[256];
     bool completed = false;
     snprintf(name, sizeof name, "kill-%d-%d", (int)getpid(), (int)act);
     CHECK(lilcache_object_name(name, object, sizeof object) > 0);
     report_places_before(places);
+    hook_forget();
     for (uint64_t k = 1; !completed; k++) {
         int status;
         snprintf(where->text, sizeof where->text, "%s: killed before step %llu",
@@ -160,5 +171,8 @@ void life_sweep(size_t i, struct tally *tally) {
         lct_join(child);
         CHECK(shm_open(object, O_RDONLY, 0) < 0);
     }
-    tally->places = report_places(places);
+    for (size_t site = 0; site < HOOK_SITES; site++) {
+        first[site] = hook_shared->sites[site].first;
+    }
+    report_places(places, first, tally);
 }
