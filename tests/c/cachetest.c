@@ -96,7 +96,8 @@ void ct_key(uint64_t n, char out[CT_KEY_BYTES + 1]) {
     out[CT_KEY_BYTES] = 0;
 }
 
-/* Words that differ by an odd number: cheap to compare, and none equals its neighbour. */
+/* Words that differ by an odd number: cheap to compare, and none equals its neighbour.
+ */
 static uint64_t fill_word(uint64_t seed, size_t length, uint64_t i) {
     return (seed * 0x2545F4914F6CDD1DULL + length) * 0xD1342543DE82EF95ULL +
            i * 0x9E3779B97F4A7C15ULL;

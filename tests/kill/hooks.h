@@ -32,7 +32,7 @@ struct hook_shared {
     uint64_t kills;
     uintptr_t last_site;
     uint8_t died;
-    uint8_t holding; /* the victim was inside a shard lock */
+    uint8_t holding;           /* the victim was inside a shard lock */
     uint8_t dirty[HOOK_PAGES]; /* stored into */
     uint8_t dirty_word[HOOK_WORDS];
     struct hook_site sites[HOOK_SITES];
