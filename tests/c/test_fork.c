@@ -1,6 +1,7 @@
 /* lc_fork.c: a view taken before fork is valid in both processes until each drops its
  * own. */
 #include "cachetest.h"
+#include "lc_pin.h"
 #include "lc_row.h"
 
 #define LENGTH 3000
@@ -111,6 +112,75 @@ TEST(the_parents_view_stays_when_the_child_unpins, 30) {
     churn_until_unparked(cache);
     ct_check_unhurt(cache);
     lilcache_close(cache);
+}
+
+/* In blocks of their own, so that each is a pin of its own. */
+TEST(every_one_of_many_views_is_inherited, 30) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    struct lilcache_view views[4];
+    struct rope rope;
+    rope_make(&rope);
+    for (uint64_t i = 0; i < 4; i++) {
+        views[i] = pinned(cache, i, 20000);
+    }
+    CHECK_EQ(ct_stat(cache, "pins"), 4);
+    uint64_t blocks = lc_pin_blocks(cache->segment);
+    pid_t child = fork();
+    if (child == 0) {
+        await(rope.down);
+        for (uint64_t i = 0; i < 4; i++) {
+            CHECK(ct_matches(views[i].data, 20000, i));
+            lilcache_unpin(cache, views[i].pin);
+        }
+        CHECK_EQ(ct_stat(cache, "pins"), 0);
+        CHECK_EQ(lc_pin_blocks(cache->segment), 0);
+        _exit(0);
+    }
+    for (uint64_t i = 0; i < 4; i++) {
+        lilcache_unpin(cache, views[i].pin);
+        CHECK_EQ(ct_delete(cache, i), LILCACHE_OK);
+    }
+    CHECK_EQ(ct_stat(cache, "pins"), 4);
+    CHECK_EQ(lc_pin_blocks(cache->segment), blocks);
+    churn(cache, 4);
+    tell(rope.down);
+    lct_join(child);
+    churn_until_unparked(cache);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+TEST(views_of_two_segments_are_inherited, 30) {
+    struct lilcache *caches[2] = {ct_open(1 * MIB), ct_open(1 * MIB)};
+    struct lilcache_view views[2];
+    struct rope rope;
+    rope_make(&rope);
+    for (uint64_t i = 0; i < 2; i++) {
+        views[i] = pinned(caches[i], i, LENGTH);
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        await(rope.down);
+        for (uint64_t i = 0; i < 2; i++) {
+            CHECK(ct_matches(views[i].data, LENGTH, i));
+            lilcache_unpin(caches[i], views[i].pin);
+            CHECK_EQ(ct_stat(caches[i], "pins"), 0);
+        }
+        _exit(0);
+    }
+    for (uint64_t i = 0; i < 2; i++) {
+        lilcache_unpin(caches[i], views[i].pin);
+        CHECK_EQ(ct_delete(caches[i], i), LILCACHE_OK);
+        churn(caches[i], 4);
+        CHECK_EQ(ct_stat(caches[i], "pins"), 1);
+    }
+    tell(rope.down);
+    lct_join(child);
+    for (uint64_t i = 0; i < 2; i++) {
+        churn_until_unparked(caches[i]);
+        ct_check_unhurt(caches[i]);
+        lilcache_close(caches[i]);
+    }
 }
 
 /* Three generations, the middle one killed: the grandchild's view is its own. */

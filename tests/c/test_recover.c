@@ -136,6 +136,52 @@ TEST(damaged_block_words, 20) {
     }
 }
 
+/* What cannot be walked over is found through the index, so that no slot points into a
+ * run that has come free. */
+TEST(a_run_with_a_damaged_record_is_evicted_with_all_its_slots, 20) {
+    fresh(1 * MIB, 0);
+    struct lc_shard *shard = ct_shard(t.cache);
+    uint64_t freed = shard->blocks[3].bl_generation;
+    memset(shard->heap + (3ULL << shard->block_shift), 0xFF, 16);
+    for (uint32_t i = 0; shard->blocks[3].bl_generation == freed; i++) {
+        CHECK(i < 5000);
+        CHECK_EQ(ct_set(t.cache, KEYS + i, i, 3000), LILCACHE_OK);
+    }
+    ct_check(t.cache);
+    verify();
+    CHECK_EQ(ct_stat(t.cache, "rebuilt"), 0);
+    lilcache_close(t.cache);
+}
+
+/* Nobody writes over a view, not even where the table of blocks was damaged. */
+TEST(a_pinned_block_with_a_damaged_word_is_parked, 20) {
+    struct lilcache_view view;
+    char key[CT_KEY_BYTES + 1];
+    fresh(1 * MIB, 0);
+    struct lc_shard *shard = ct_shard(t.cache);
+    ct_key(KEYS - 1, key);
+    CHECK(lilcache_pin(t.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &view) >= 0);
+    uint64_t at = (uint64_t)((const uint8_t *)view.data - shard->heap);
+    uint32_t b = (uint32_t)(at >> shard->block_shift);
+    CHECK(lc_word_state(shard->blocks[b].bl_word) != LC_BLOCK_CONT);
+    uint64_t generation = shard->blocks[b].bl_generation;
+    uint64_t other = shard->blocks[b ? 0 : 9].bl_generation;
+    shard->blocks[b].bl_word = UINT64_MAX;
+    shard->blocks[b ? 0 : 9].bl_word = UINT64_MAX;
+    die_inside();
+    CHECK_EQ(ct_delete(t.cache, KEYS + 1), LILCACHE_MISS);
+    CHECK_EQ(lc_word_state(shard->blocks[b].bl_word), LC_BLOCK_PARKED);
+    CHECK_EQ(shard->blocks[b].bl_generation, generation);
+    CHECK(shard->blocks[b ? 0 : 9].bl_generation > other); /* nobody pinned this one */
+    for (uint32_t i = 0; i < 1000; i++) {
+        put((uint32_t)ct_below(&t.random, KEYS - 1), 3000);
+    }
+    CHECK(ct_matches(view.data, t.keys[KEYS - 1].length, t.keys[KEYS - 1].seed));
+    lilcache_unpin(t.cache, view.pin);
+    ct_check(t.cache);
+    lilcache_close(t.cache);
+}
+
 TEST(damaged_record_costs_its_run, 20) {
     fresh(1 * MIB, 0);
     struct lc_shard *shard = ct_shard(t.cache);

@@ -95,6 +95,39 @@ TEST(rows_of_the_dead_are_taken_and_their_counters_stay, 30) {
     lilcache_close(cache);
 }
 
+/* All of it: a word left in a row would pin somebody else's block for ever. */
+TEST(rows_of_the_dead_are_wiped, 30) {
+    const char *name = lct_name("wiped");
+    struct lilcache *cache = open_rows(name, 2);
+    char key[CT_KEY_BYTES + 1];
+    int mine = lilcache_process_row(cache);
+    ct_key(1, key);
+    store(cache, 1);
+    pid_t child = fork();
+    if (child == 0) {
+        struct lilcache_view view;
+        CHECK(lilcache_pin(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &view) >= 0);
+        raise(SIGKILL);
+    }
+    CHECK(waitpid(child, NULL, 0) == child);
+    const struct shm_row *row = row_of(cache, 1 - mine);
+    CHECK_EQ((uint32_t)row->rw_state, LC_ROW_USED);
+    CHECK(row->rw_pin[0] != 0);
+    CHECK_EQ(row->rw_pin_high, 1);
+    CHECK(row->rw_pinned_blocks > 0);
+    lc_row_sweep(cache->segment);
+    CHECK_EQ((uint32_t)row->rw_state, LC_ROW_FREE);
+    for (uint32_t i = 0; i < cache->segment->row_pins; i++) {
+        CHECK_EQ(row->rw_pin[i], 0);
+    }
+    CHECK_EQ(row->rw_pin_high, 0);
+    CHECK_EQ(row->rw_pinned_blocks, 0);
+    for (uint32_t i = 0; i < LC_ROW_COUNTERS; i++) {
+        CHECK_EQ(row->rw_counter[i], 0);
+    }
+    lilcache_close(cache);
+}
+
 TEST(forked_children_that_die_leave_no_row_taken, 30) {
     struct lilcache *cache = open_rows(lct_name("forked"), 2);
     int mine = lilcache_process_row(cache);

@@ -261,6 +261,20 @@ TEST(an_unlinked_object_is_noticed, 10) {
     lilcache_close(cache);
 }
 
+/* Else a full /dev/shm would be a SIGBUS in the middle of a set. */
+TEST(a_segment_has_all_its_memory_from_the_start, 10) {
+    const char *name = lct_name("reserved");
+    struct stat found;
+    struct lilcache *cache = ct_open_named(name, 4 * SIZE, 0);
+    int fd = shm_open(object_of(name), O_RDONLY, 0);
+    CHECK(fd >= 0);
+    CHECK_EQ(fstat(fd, &found), 0);
+    CHECK_EQ(found.st_size, 4 * SIZE);
+    CHECK(found.st_blocks * 512 >= (long)(4 * SIZE));
+    close(fd);
+    lilcache_close(cache);
+}
+
 TEST(the_umask_has_no_say, 10) {
     umask(0777);
     struct lilcache *cache = ct_open_named(lct_name("umask"), SIZE, 0);

@@ -174,6 +174,107 @@ TEST(outside_the_lock_while_copying, 30) {
     while_copying(DIES);
 }
 
+static uint8_t *guarded; /* one page, not to be read yet */
+
+static void stop_and_open(int signal) {
+    (void)signal;
+    raise(SIGSTOP);
+    mprotect(guarded, 4096, PROT_READ | PROT_WRITE);
+}
+
+/* Stopped at the first byte of the copy: whatever the others need meanwhile, the place
+ * stays its own, so that it cannot write over their values. */
+TEST(the_place_of_a_large_value_stays_until_it_is_copied, 30) {
+    struct lilcache *cache = ct_open(4 * MIB);
+    char key[CT_KEY_BYTES + 1];
+    size_t length = 200000;
+    int status;
+    ct_key(1, key);
+    guarded =
+        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(guarded != MAP_FAILED);
+    ct_fill(guarded, length, 2);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGSEGV, stop_and_open);
+        CHECK_EQ(mprotect(guarded, 4096, PROT_NONE), 0);
+        CHECK_EQ(lilcache_set(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, guarded,
+                              length, 7, LILCACHE_TTL_NONE, LILCACHE_SET),
+                 LILCACHE_OK);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status));
+    for (uint64_t n = 2; n < 3000; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 4000), LILCACHE_OK);
+    }
+    CHECK_EQ(kill(child, SIGCONT), 0);
+    lct_join(child);
+    for (uint64_t n = 2; n < 3000; n++) {
+        CHECK(ct_get(cache, n, n, 4000) != CT_WRONG);
+    }
+    CHECK_EQ(ct_get(cache, 1, 2, length), CT_RIGHT);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+enum meanwhile { CHANGED, REMOVED, CLEARED };
+
+/* A child that stores a large value and stops when it has copied it; what happens
+ * meanwhile counts. Its status. */
+static int after_copying(struct lilcache *cache, enum lilcache_set_mode mode, bool cas,
+                         enum meanwhile meanwhile) {
+    char key[CT_KEY_BYTES + 1];
+    uint8_t *value = malloc(200000);
+    uint32_t stamp = 0;
+    int status;
+    ct_key(1, key);
+    ct_fill(value, 200000, 5);
+    pid_t child = fork();
+    if (child == 0) {
+        char old[8];
+        lilcache_gets(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old, 8, &stamp);
+        ct_crash_arm(1, LC_CRASH_large_copied, SIGSTOP);
+        status = cas ? lilcache_cas(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                                    200000, 7, LILCACHE_TTL_NONE, stamp)
+                     : lilcache_set(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                                    200000, 7, LILCACHE_TTL_NONE, (int)mode);
+        _exit(-status);
+    }
+    CHECK(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status));
+    if (meanwhile == CHANGED) {
+        CHECK_EQ(ct_set(cache, 1, 3, 6), LILCACHE_OK);
+    } else if (meanwhile == REMOVED) {
+        CHECK_EQ(ct_delete(cache, 1), LILCACHE_OK);
+    } else {
+        CHECK_EQ(lilcache_clear(cache), LILCACHE_OK);
+    }
+    CHECK_EQ(kill(child, SIGCONT), 0);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    free(value);
+    return -WEXITSTATUS(status);
+}
+
+TEST(conditions_are_looked_at_again_after_a_large_copy, 30) {
+    struct lilcache *cache = ct_open(4 * MIB);
+    CHECK_EQ(after_copying(cache, LILCACHE_ADD, false, CHANGED), LILCACHE_EXISTS);
+    CHECK_EQ(ct_get(cache, 1, 3, 6), CT_RIGHT);
+    CHECK_EQ(after_copying(cache, LILCACHE_SET, true, CHANGED), LILCACHE_EXISTS);
+    CHECK_EQ(ct_get(cache, 1, 3, 6), CT_RIGHT);
+    CHECK_EQ(after_copying(cache, LILCACHE_REPLACE, false, REMOVED), LILCACHE_MISS);
+    CHECK_EQ(ct_get(cache, 1, 3, 6), CT_MISS);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+/* The clear comes first, then the set: its value is there. */
+TEST(a_large_value_outlives_a_clear_before_its_publication, 30) {
+    struct lilcache *cache = ct_open(4 * MIB);
+    CHECK_EQ(after_copying(cache, LILCACHE_SET, false, CLEARED), LILCACHE_OK);
+    CHECK_EQ(ct_get(cache, 1, 5, 200000), CT_RIGHT);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
 /* A reader that waits in the try-lock of its last resort would hang here. */
 TEST(gets_of_absent_keys_do_not_wait, 30) {
     struct lilcache *cache = ct_open(64 * MIB);

@@ -133,6 +133,85 @@ TEST(clear_forgets_everything, 20) {
     close_checked();
 }
 
+TEST(clear_forgets_every_shard, 20) {
+    struct lilcache_options options = {.name = lct_name("shards"),
+                                       .size_bytes = 16 * MIB,
+                                       .flags = LILCACHE_ANONYMOUS,
+                                       .max_value_bytes = MIB / 2,
+                                       .cores = 4,
+                                       .owner = -1,
+                                       .group = -1};
+    struct lilcache_error error;
+    CHECK_EQ(lilcache_open(&options, &cache, &error), LILCACHE_OK);
+    CHECK_EQ(cache->segment->shard_count, 4);
+    for (uint64_t n = 0; n < 200; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 100), LILCACHE_OK);
+    }
+    CHECK_EQ(lilcache_clear(cache), LILCACHE_OK);
+    for (uint64_t n = 0; n < 200; n++) {
+        CHECK_EQ(ct_get(cache, n, n, 100), CT_MISS);
+    }
+    close_checked();
+}
+
+/* Every verb says what is wrong with its arguments, and has done nothing. */
+TEST(wrong_arguments_are_refused, 20) {
+    int64_t number = 1;
+    int64_t ttl;
+    uint32_t stamp;
+    struct lilcache_view view;
+    cache = ct_open(1 * MIB);
+    static const struct {
+        size_t length;
+        int type;
+        int status;
+    } wrong[] = {{0, LILCACHE_KEY_STR, LILCACHE_KEY_SIZE},
+                 {LILCACHE_KEY_MAX + 1, LILCACHE_KEY_STR, LILCACHE_KEY_SIZE},
+                 {1, -1, LILCACHE_INVALID},
+                 {1, LILCACHE_KEY_TUPLE + 1, LILCACHE_INVALID}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        size_t length = wrong[i].length;
+        int type = wrong[i].type;
+        int status = wrong[i].status;
+        CHECK_EQ(lilcache_get(cache, out, length, type, out, 8), status);
+        CHECK_EQ(lilcache_gets(cache, out, length, type, out, 8, &stamp), status);
+        CHECK_EQ(lilcache_ttl(cache, out, length, type, &ttl), status);
+        CHECK_EQ(lilcache_pin(cache, out, length, type, &view), status);
+        CHECK_EQ(lilcache_set(cache, out, length, type, out, 1, 0, 0, LILCACHE_SET),
+                 status);
+        CHECK_EQ(lilcache_try_set(cache, out, length, type, out, 1, 0), status);
+        CHECK_EQ(lilcache_cas(cache, out, length, type, out, 1, 0, 0, 1), status);
+        CHECK_EQ(lilcache_delete(cache, out, length, type), status);
+        CHECK_EQ(lilcache_try_delete(cache, out, length, type), status);
+        CHECK_EQ(lilcache_pop(cache, out, length, type, out, 8), status);
+        CHECK_EQ(lilcache_touch(cache, out, length, type, 0), status);
+        CHECK_EQ(lilcache_incr(cache, out, length, type, 1, &number, 0, &number),
+                 status);
+    }
+    static const int64_t bad_ttls[] = {-2, INT64_MIN, INT64_MAX / 2 + 1, INT64_MAX};
+    for (size_t i = 0; i < sizeof bad_ttls / sizeof *bad_ttls; i++) {
+        int64_t bad = bad_ttls[i];
+        CHECK_EQ(set("a", "b", bad, LILCACHE_SET), LILCACHE_TTL);
+        CHECK_EQ(lilcache_cas(cache, KEY("a"), "b", 1, 0, bad, 1), LILCACHE_TTL);
+        CHECK_EQ(lilcache_touch(cache, KEY("a"), bad), LILCACHE_TTL);
+        CHECK_EQ(lilcache_incr(cache, KEY("a"), 1, &number, bad, &number),
+                 LILCACHE_TTL);
+    }
+    CHECK_EQ(lilcache_touch(cache, KEY("a"), -1), LILCACHE_TTL);
+    CHECK_EQ(set("a", "b", -1, LILCACHE_SET), LILCACHE_TTL);
+    CHECK_EQ(set("a", "b", 0, LILCACHE_SET - 1), LILCACHE_INVALID);
+    CHECK_EQ(set("a", "b", 0, LILCACHE_REPLACE + 1), LILCACHE_INVALID);
+    CHECK_EQ(lilcache_set(cache, KEY("a"), "b", 1, -1, 0, LILCACHE_SET),
+             LILCACHE_INVALID);
+    CHECK_EQ(lilcache_set(cache, KEY("a"), "b", 1, 256, 0, LILCACHE_SET),
+             LILCACHE_INVALID);
+    CHECK_EQ(ct_stat(cache, "items"), 0);
+    CHECK_EQ(ct_stat(cache, "sets"), 0);
+    CHECK_EQ(set("a", "b", INT64_MAX / 2, LILCACHE_SET), LILCACHE_OK);
+    CHECK_EQ(lilcache_set(cache, KEY("b"), "b", 1, 255, 0, LILCACHE_SET), LILCACHE_OK);
+    close_checked();
+}
+
 TEST(names_of_statuses_and_statistics, 10) {
     int count = 0;
     CHECK(strcmp(lilcache_status_name(LILCACHE_BUSY), "BUSY") == 0);

@@ -14,6 +14,8 @@
 #define STACK_BYTES (512 * 1024)
 #define BYTES       ((uint64_t)SWITCH_PAGES * SWITCH_PAGE)
 
+switch_observer switch_observe;
+
 static uint8_t *segment;
 static uint8_t saved[BYTES];
 static uint8_t dirty[SWITCH_PAGES];
@@ -97,14 +99,23 @@ static inline void access_next(void) {
     running->accesses++;
 }
 
-static inline void load(const volatile void *at) {
-    if (running && !running->stores_only && inside(at)) {
+static inline void load(const volatile void *at, uint64_t bytes, int order) {
+    if (!inside(at)) {
+        return;
+    }
+    if (switch_observe) {
+        switch_observe(ACCESS_LOAD, at, bytes, order);
+    }
+    if (running && !running->stores_only) {
         access_next();
     }
 }
 
-static inline void store(const volatile void *at, uint64_t bytes) {
+static inline void store(const volatile void *at, uint64_t bytes, int order) {
     if (inside(at)) {
+        if (switch_observe) {
+            switch_observe(ACCESS_STORE, at, bytes, order);
+        }
         soil(at, bytes);
         if (running) {
             access_next();
@@ -120,10 +131,10 @@ void __tsan_func_entry(void *caller) { (void)caller; }
 void __tsan_func_exit(void) {}
 
 #define PLAIN(bytes)                                                                   \
-    void __tsan_read##bytes(void *at) { load(at); }                                    \
-    void __tsan_unaligned_read##bytes(void *at) { load(at); }                          \
-    void __tsan_write##bytes(void *at) { store(at, bytes); }                           \
-    void __tsan_unaligned_write##bytes(void *at) { store(at, bytes); }
+    void __tsan_read##bytes(void *at) { load(at, bytes, -1); }                         \
+    void __tsan_unaligned_read##bytes(void *at) { load(at, bytes, -1); }               \
+    void __tsan_write##bytes(void *at) { store(at, bytes, -1); }                       \
+    void __tsan_unaligned_write##bytes(void *at) { store(at, bytes, -1); }
 
 PLAIN(1)
 PLAIN(2)
@@ -131,48 +142,40 @@ PLAIN(4)
 PLAIN(8)
 PLAIN(16)
 
-void __tsan_read_range(void *at, size_t bytes) {
-    (void)bytes;
-    load(at);
-}
-void __tsan_write_range(void *at, size_t bytes) { store(at, bytes); }
+void __tsan_read_range(void *at, size_t bytes) { load(at, bytes, -1); }
+void __tsan_write_range(void *at, size_t bytes) { store(at, bytes, -1); }
 
 /* --- atomics ---------------------------------------------------------------------- */
 
 #define ATOMIC(bits)                                                                   \
     uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *at,       \
                                               int order) {                             \
-        (void)order;                                                                   \
-        load(at);                                                                      \
+        load(at, sizeof *at, order);                                                   \
         return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                  \
     }                                                                                  \
     void __tsan_atomic##bits##_store(volatile uint##bits##_t *at, uint##bits##_t word, \
                                      int order) {                                      \
-        (void)order;                                                                   \
-        store(at, sizeof *at);                                                         \
+        store(at, sizeof *at, order);                                                  \
         __atomic_store_n(at, word, __ATOMIC_SEQ_CST);                                  \
     }                                                                                  \
     uint##bits##_t __tsan_atomic##bits##_fetch_add(volatile uint##bits##_t *at,        \
                                                    uint##bits##_t delta, int order) {  \
-        (void)order;                                                                   \
-        store(at, sizeof *at);                                                         \
+        store(at, sizeof *at, order);                                                  \
         return __atomic_fetch_add(at, delta, __ATOMIC_SEQ_CST);                        \
     }                                                                                  \
     int __tsan_atomic##bits##_compare_exchange_strong(                                 \
         volatile uint##bits##_t *at, uint##bits##_t *expected, uint##bits##_t word,    \
         int order, int failed) {                                                       \
-        (void)order;                                                                   \
         (void)failed;                                                                  \
-        store(at, sizeof *at);                                                         \
+        store(at, sizeof *at, order);                                                  \
         return __atomic_compare_exchange_n(at, expected, word, 0, __ATOMIC_SEQ_CST,    \
                                            __ATOMIC_SEQ_CST);                          \
     }                                                                                  \
     uint##bits##_t __tsan_atomic##bits##_compare_exchange_val(                         \
         volatile uint##bits##_t *at, uint##bits##_t expected, uint##bits##_t word,     \
         int order, int failed) {                                                       \
-        (void)order;                                                                   \
         (void)failed;                                                                  \
-        store(at, sizeof *at);                                                         \
+        store(at, sizeof *at, order);                                                  \
         __atomic_compare_exchange_n(at, &expected, word, 0, __ATOMIC_SEQ_CST,          \
                                     __ATOMIC_SEQ_CST);                                 \
         return expected;                                                               \
@@ -184,7 +187,11 @@ ATOMIC(32)
 ATOMIC(64)
 
 /* Between two accesses there is a switch anyway. */
-void __tsan_atomic_thread_fence(int order) { (void)order; }
+void __tsan_atomic_thread_fence(int order) {
+    if (switch_observe) {
+        switch_observe(ACCESS_FENCE, NULL, 0, order);
+    }
+}
 
 /* --- memcpy, memset --------------------------------------------------------------- */
 
@@ -196,9 +203,9 @@ void *__wrap_memcpy(void *to, const void *from, size_t count) {
         size_t at = part ? half : 0;
         size_t bytes = part ? count - half : half;
         if (stores && bytes > 0) {
-            store((char *)to + at, bytes);
+            store((char *)to + at, bytes, -1);
         } else if (loads) {
-            load(from);
+            load((const char *)from + at, bytes, -1);
         }
         __real_memcpy((char *)to + at, (const char *)from + at, bytes);
     }
@@ -207,7 +214,7 @@ void *__wrap_memcpy(void *to, const void *from, size_t count) {
 
 void *__wrap_memset(void *to, int byte, size_t count) {
     if (count > 0 && inside(to)) {
-        store(to, count);
+        store(to, count, -1);
     }
     return __real_memset(to, byte, count);
 }
@@ -218,7 +225,7 @@ void *__wrap_memset(void *to, int byte, size_t count) {
     int __real_##name arguments;                                                       \
     int __wrap_##name arguments {                                                      \
         if (inside(mutex)) {                                                           \
-            store(mutex, sizeof *mutex);                                               \
+            store(mutex, sizeof *mutex, __ATOMIC_SEQ_CST);                             \
         }                                                                              \
         return __real_##name names;                                                    \
     }

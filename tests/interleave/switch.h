@@ -13,6 +13,14 @@
 #define SWITCH_PAGE  4096
 #define SWITCH_PAGES 256 /* of the segment: 1 MiB */
 
+enum access_kind { ACCESS_LOAD, ACCESS_STORE, ACCESS_FENCE };
+
+/* Is told of every access to the segment and every fence, if set; order: as for the
+ * __atomic functions, -1 for plain accesses. */
+typedef void (*switch_observer)(enum access_kind kind, const volatile void *at,
+                                uint64_t bytes, int order);
+extern switch_observer switch_observe;
+
 enum call_state { CALL_READY, CALL_PAUSED, CALL_BLOCKED, CALL_DONE };
 
 /* A call under way, on a stack of its own. */
