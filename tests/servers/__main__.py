@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 
 from tabulate import tabulate
 
@@ -58,6 +59,24 @@ def row(outcome: Outcome) -> tuple[object, ...]:
     )
 
 
+def total(outcomes: list[Outcome]) -> str:
+    """Return the sums of all campaigns as one line."""
+    done = sum((outcome.done for outcome in outcomes), Counter[str]())
+    tallies = [outcome.tally for outcome in outcomes]
+    numbers = {
+        **{way: done[way] for way in WAYS},
+        "requests": sum(tally.requests for tally in tallies),
+        "resets": sum(len(tally.resets) for tally in tallies),
+        "hung": sum(len(tally.hung) for tally in tallies),
+        "wrong": sum(tally.wrong_count for tally in tallies),
+        "leaks": sum(len(outcome.leaks) for outcome in outcomes),
+        "repaired": sum(outcome.repaired for outcome in outcomes),
+    }
+    counted = ", ".join(f"{name} {number:,}" for name, number in numbers.items())
+    ratios = ", ".join(f"{outcome.ratio:.3f}" for outcome in outcomes)
+    return f"{sum(done.values())} workers harmed: {counted}; throughput {ratios}"
+
+
 def parse_arguments() -> argparse.Namespace:
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.servers")
@@ -97,13 +116,9 @@ def main() -> int:
         outcomes.append(outcome)
         for violation in outcome.violations:
             print(f"VIOLATION: {kind.name}: {violation}", flush=True)
-        print(
-            f"{kind.name}: {sum(outcome.done.values())} workers harmed,"
-            f" {outcome.tally.requests} requests, ratio {outcome.ratio:.3f},"
-            f" {len(outcome.violations)} violations, {outcome.seconds:.0f} s",
-            flush=True,
-        )
+        print(f"{kind.name}: {total([outcome])}", flush=True)
     print(tabulate(map(row, outcomes), HEADERS), flush=True)
+    print(total(outcomes), flush=True)
     return int(any(outcome.violations for outcome in outcomes))
 
 

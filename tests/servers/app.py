@@ -21,7 +21,7 @@ import lilcache
 from . import values
 from .settings import (
     ANNOUNCE_VARIABLE,
-    FAMINE_MIB,
+    FAMINE_BYTES,
     NAME_VARIABLE,
     STANDING_KEY,
     STANDING_VALUE,
@@ -124,8 +124,10 @@ def do_work(times: str) -> Answer:
     return _whole({})
 
 
-def do_famine(key: str) -> Answer:
-    """Allocate until the kernel kills this worker, which goes on writing meanwhile."""
+def do_famine(pid: str, key: str) -> Answer:
+    """If this is the worker: allocate until the kernel kills it, and go on writing."""
+    if int(pid) != os.getpid():
+        return _whole({})
     allocation = threading.Thread(target=_allocate)
     allocation.start()
     serial = 0
@@ -136,7 +138,8 @@ def do_famine(key: str) -> Answer:
 
 
 def _allocate() -> None:
-    memory = mmap.mmap(-1, FAMINE_MIB << 20)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    memory = mmap.mmap(-1, FAMINE_BYTES, flags=flags)
     for page in range(0, len(memory), mmap.PAGESIZE):
         memory[page] = 1
 

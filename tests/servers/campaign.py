@@ -28,9 +28,11 @@ MAX_PROCESSES = 16
 """Rows of the segment: fewer than die, so that their rows have to be used again."""
 
 LOCK_TIMEOUT_S = 1.0
+FILLINGS = 64
+PROGRESS = 25
 THROUGHPUT = 0.9
 ATTEMPTS = 3
-SWEEP_MB = 1
+SWEEP_BYTES = 1 << 20
 SWEEP_PAUSE_S = 0.2
 SHM = Path("/dev/shm")
 
@@ -116,6 +118,9 @@ class Campaign:
         )
         stack.callback(_destroy, cache)
         cache.set(STANDING_KEY, STANDING_VALUE)
+        if self._kind.evicts:  # already while throughput is measured first
+            for number in range(FILLINGS):
+                cache.set(f"filling{number}", bytes(values.LARGE))
         return cache
 
     def _serve(self, cache: lilcache.Cache) -> None:
@@ -123,12 +128,13 @@ class Campaign:
             group = stack.enter_context(MemoryGroup())
             server = stack.enter_context(Server(self._kind, self._name))
             control = stack.enter_context(Server(self._kind, f"{self._name}-control"))
-            group.add(process.pid for process in server.tree())
             before = self._throughput(server, control)
             killer = Killer(server, group, random.Random(self._options.seed))
             with Load(server.socket, self._kind, self._options.seed) as load:
-                for _ in range(self._options.kills):
+                for number in range(1, self._options.kills + 1):
                     killer.strike()
+                    if number % PROGRESS == 0:
+                        print(f"{self._kind.name}: {number} harmed", flush=True)
                 tally = load.finish()
             self._outcome.done = killer.done
             self._outcome.tally = tally
@@ -223,8 +229,10 @@ class Campaign:
         self._hold(not problems, f"check(): {problems}")
         self._hold(not stats.rebuilt, f"rebuilt {stats.rebuilt}")
         self._hold(not stats.emptied, f"emptied {stats.emptied}")
-        if not self._kind.evicts:
-            self._hold(not stats.evictions, f"{stats.evictions} evictions")
+        self._hold(
+            bool(stats.evictions) == self._kind.evicts,
+            f"{stats.evictions} evictions",
+        )
         self._outcome.repaired = stats.repaired
         _sweep(cache)
         stats = cache.stats()
@@ -257,12 +265,13 @@ class Campaign:
 
 def _sweep(cache: lilcache.Cache) -> None:
     """Have the cache look for rows of the dead, as it does when it runs out of pins."""
+    size = min(SWEEP_BYTES, cache.max_value_bytes // 4)
     for _ in range(2):
         views = []
         copied = False
         while not copied:
             key = f"sweep{len(views)}"
-            cache.set(key, bytes(SWEEP_MB << 20))
+            cache.set(key, bytes(size))
             views.append(cache.view(key))
             copied = views[-1].copied
         for number, view in enumerate(views):

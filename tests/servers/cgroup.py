@@ -1,4 +1,4 @@
-"""A memory cgroup of version 1, made for one server and removed after it."""
+"""A memory cgroup of version 1 with a limit, removed when it is no longer needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from types import TracebackType
 from benchmarks.processes import POLL_S, BenchmarkError
 
 CONTROLLER = Path("/sys/fs/cgroup/memory")
-UNLIMITED = -1
+LIMIT_BYTES = 16 << 20
+"""What its processes may allocate after they were moved in; what they have stays."""
+
 REMOVAL_S = 10.0
 
 
@@ -39,6 +41,7 @@ class MemoryGroup:
     def __enter__(self) -> MemoryGroup:
         try:
             self._path.mkdir()
+            (self._path / "memory.limit_in_bytes").write_text(str(LIMIT_BYTES))
         except OSError as error:
             raise BenchmarkError(
                 f"no memory cgroup can be made, which takes root: {error}"
@@ -66,16 +69,9 @@ class MemoryGroup:
         return True
 
     def add(self, pids: Iterable[int]) -> None:
-        """Move processes into the group; what they fork follows them."""
+        """Move processes into the group."""
         for pid in pids:
             (self._path / "cgroup.procs").write_text(str(pid))
-
-    def limit(self, more_bytes: int) -> None:
-        """Allow so many bytes more than are in use now; UNLIMITED lifts the limit."""
-        limit = more_bytes
-        if more_bytes != UNLIMITED:
-            limit += int((self._path / "memory.usage_in_bytes").read_text())
-        (self._path / "memory.limit_in_bytes").write_text(str(limit))
 
     def kills(self) -> int:
         """Return how many processes the kernel has killed for want of memory."""

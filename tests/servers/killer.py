@@ -12,16 +12,13 @@ from dataclasses import dataclass, field
 
 from benchmarks.processes import BenchmarkError, check_stop, poll_until
 
-from .cgroup import UNLIMITED, MemoryGroup
-from .request import Lost, ask
+from .cgroup import MemoryGroup
+from .request import Hung, Lost, ask
 from .server import Server
 
 STOP_S = (0.05, 0.5)
 PAUSE_S = (0.02, 0.2)
 RETURN_TIMEOUT_S = 30.0
-FAMINE_BYTES = 24 << 20
-"""What a server may use on top of what it has when a worker begins to allocate."""
-
 WAYS = ("SIGKILL", "SIGTERM", "SIGSTOP", "memory")
 
 
@@ -89,23 +86,24 @@ class Killer:
         self.stops.append(Stop(pid, began, time.monotonic()))
 
     def _starve(self) -> None:
-        """Have the kernel kill whoever needs too much memory in the server's group."""
+        """Have the kernel kill a worker for want of memory.
+
+        Only the worker is moved into the group. With all of the server in it, the
+        kernel now and then killed the master next, and that would end the test.
+        """
         kills = self.group.kills()
-        workers = set(self.server.workers())
+        victim = self._victim()
+        self.group.add([victim])
         self.deaths.append(time.monotonic())
-        self.group.limit(FAMINE_BYTES)
-        try:
-            reply = ask(self.server.socket, "/famine", key="famine")
-        except Lost:
-            pass
-        else:
-            raise BenchmarkError(f"a worker outlived the famine: {reply.fields}")
-        finally:
-            self.group.limit(UNLIMITED)
-        if self.group.kills() == kills:
-            raise BenchmarkError("the famine's request was lost, but nobody killed")
-        poll_until(
-            lambda: workers != set(self.server.workers()) & workers,
-            RETURN_TIMEOUT_S,
-            "death for want of memory",
-        )
+        deadline = self.deaths[-1] + RETURN_TIMEOUT_S
+        while victim in self.server.workers():
+            if time.monotonic() > deadline:
+                raise BenchmarkError(f"worker {victim} lives on in famine")
+            try:
+                ask(self.server.socket, "/famine", pid=victim, key="famine")
+            except Lost:
+                pass
+            except Hung as error:
+                raise BenchmarkError(f"neither killed nor answered: {error}") from None
+        if self.group.kills() != kills + 1:
+            raise BenchmarkError(f"worker {victim} ended, but not for want of memory")

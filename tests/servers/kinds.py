@@ -66,9 +66,9 @@ KINDS = (
     Kind("gunicorn sync", 64, SYNC),
     Kind("gunicorn gthread preload", 64, (*GTHREAD, "--preload"), False, True, 3, 12),
     Kind("uwsgi", 64, (), True),
-    Kind("uwsgi fork hooks", 6, FORK_HOOKS, True),
+    Kind("uwsgi fork hooks", 2, FORK_HOOKS, True),
     Kind("uwsgi lazy apps", 64, ("--lazy-apps",), True),
-    Kind("gunicorn sync preload", 6, (*SYNC, "--preload")),
+    Kind("gunicorn sync preload", 2, (*SYNC, "--preload")),
     Kind("gunicorn gthread", 64, GTHREAD, False, True, 3, 12),
     Kind("gunicorn gevent", 64, GEVENT, False, True, 8),
 )

@@ -136,7 +136,8 @@ class Server:
         def complete() -> bool:
             assert self._process is not None
             if has_exited(self._process):
-                raise BenchmarkError(f"{self.kind.name} has ended:\n{self.log()}")
+                status = self._process.wait()
+                raise BenchmarkError(f"{self.kind.name} has ended: status {status}")
             if callers:
                 with suppress(Lost):
                     knock(self.socket, callers)

@@ -13,5 +13,5 @@ WORKERS = 4
 STANDING_KEY = "standing"
 STANDING_VALUE = values.make(STANDING_KEY, "test", 0, 16 * 1024)
 
-FAMINE_MIB = 160
-"""What a worker allocates at most until it is killed for it."""
+FAMINE_BYTES = 128 << 20
+"""What a worker allocates until it is killed for it."""
