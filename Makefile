@@ -30,7 +30,7 @@ test: $(VENV)/installed-dev
 test-c:
 	$(MAKE) -C tests/c run
 
-# Threads under ThreadSanitizer, and races put in that it must report.
+# Threads under ThreadSanitizer, races put in that it must report, and valgrind.
 .PHONY: test-sanitize
 test-sanitize:
 	$(MAKE) -C tests/sanitize -j2 run PYTHON=$(PYTHON)

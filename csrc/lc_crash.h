@@ -12,12 +12,13 @@ enum lc_crash_point {
 
 #ifdef LC_CRASH_POINTS
 extern void (*lc_crash_hook)(enum lc_crash_point point);
-#define LC_CRASH(name)                                                                 \
-    do {                                                                               \
-        if (lc_crash_hook) {                                                           \
-            lc_crash_hook(LC_CRASH_##name);                                            \
-        }                                                                              \
-    } while (0)
+
+static inline void lc_crash_reached(enum lc_crash_point point) {
+    if (lc_crash_hook) {
+        lc_crash_hook(point);
+    }
+}
+#define LC_CRASH(name) lc_crash_reached(LC_CRASH_##name)
 #else
 #define LC_CRASH(name) ((void)0)
 #endif
