@@ -105,18 +105,18 @@ def main() -> int:
         kills = left // (len(chosen) - number)
         left -= kills
         options = Options(kills, arguments.seed + number, arguments.window)
+        campaign = Campaign(kind, options)
+        outcomes.append(campaign.outcome)
         try:
-            outcome = Campaign(kind, options).run()
+            campaign.run()
         except StoppedError as stopped:
             print(stopped, file=sys.stderr)
             return 128 + stopped.signum
         except BenchmarkError as error:
-            print(f"error: {kind.name}: {error}", file=sys.stderr)
-            return 2
-        outcomes.append(outcome)
-        for violation in outcome.violations:
+            campaign.outcome.violations.append(str(error))
+        for violation in campaign.outcome.violations:
             print(f"VIOLATION: {kind.name}: {violation}", flush=True)
-        print(f"{kind.name}: {total([outcome])}", flush=True)
+        print(f"{kind.name}: {total([campaign.outcome])}", flush=True)
     print(tabulate(map(row, outcomes), HEADERS), flush=True)
     print(total(outcomes), flush=True)
     return int(any(outcome.violations for outcome in outcomes))

@@ -86,12 +86,16 @@ class Options:
 
 
 class Campaign:
-    """The campaign against one kind of server."""
+    """The campaign against one kind of server.
+
+    Attributes:
+        outcome: what was found so far.
+    """
 
     def __init__(self, kind: Kind, options: Options) -> None:
         self._kind = kind
         self._options = options
-        self._outcome = Outcome(kind)
+        self.outcome = Outcome(kind)
         self._name = f"servers-{os.getpid()}-{secrets.token_hex(4)}"
 
     def run(self) -> Outcome:
@@ -109,8 +113,8 @@ class Campaign:
             self._check_end(caches[0])
         left = [path.name for path in SHM.glob(f"*{self._name}*")]
         self._leak(not left, f"objects in {SHM}: {left}")
-        self._outcome.seconds = time.monotonic() - started
-        return self._outcome
+        self.outcome.seconds = time.monotonic() - started
+        return self.outcome
 
     def _make(self, stack: ExitStack, name: str) -> lilcache.Cache:
         cache = lilcache.Cache(
@@ -136,8 +140,8 @@ class Campaign:
                     if number % PROGRESS == 0:
                         print(f"{self._kind.name}: {number} harmed", flush=True)
                 tally = load.finish()
-            self._outcome.done = killer.done
-            self._outcome.tally = tally
+            self.outcome.done = killer.done
+            self.outcome.tally = tally
             self._judge_answers(tally, killer)
             self._judge_stops(tally.slow, killer.stops)
             self._judge_throughput(before, server, control)
@@ -164,7 +168,7 @@ class Campaign:
         # Both servers are loaded at the same moments, so what else the machine does
         # strikes both. What is left of the noise may make one measurement fall short;
         # a slower server would fall short in all.
-        outcome = self._outcome
+        outcome = self.outcome
         while outcome.ratio < THROUGHPUT and outcome.attempts < ATTEMPTS:
             after = self._throughput(server, control)
             outcome.attempts += 1
@@ -191,7 +195,7 @@ class Campaign:
 
     def _judge_stops(self, slow: list[Slow], stops: list[Stop]) -> None:
         """Whoever runs waits for a stopped worker no longer than for a lock."""
-        self._outcome.others = max(
+        self.outcome.others = max(
             (
                 answer.took
                 for answer in slow
@@ -203,8 +207,8 @@ class Campaign:
             default=0.0,
         )
         self._hold(
-            self._outcome.others <= LOCK_TIMEOUT_S,
-            f"{self._outcome.others:.2f} s beside a stopped worker",
+            self.outcome.others <= LOCK_TIMEOUT_S,
+            f"{self.outcome.others:.2f} s beside a stopped worker",
         )
 
     # --- what the segment is like ---------------------------------------------------
@@ -233,7 +237,7 @@ class Campaign:
             bool(stats.evictions) == self._kind.evicts,
             f"{stats.evictions} evictions",
         )
-        self._outcome.repaired = stats.repaired
+        self.outcome.repaired = stats.repaired
         _sweep(cache)
         stats = cache.stats()
         rows = len(mapped) + 1  # and this process
@@ -255,12 +259,12 @@ class Campaign:
 
     def _hold(self, holds: bool, what: str) -> None:
         if not holds:
-            self._outcome.violations.append(what)
+            self.outcome.violations.append(what)
 
     def _leak(self, holds: bool, what: str) -> None:
         self._hold(holds, f"leak: {what}")
         if not holds:
-            self._outcome.leaks.append(what)
+            self.outcome.leaks.append(what)
 
 
 def _sweep(cache: lilcache.Cache) -> None:

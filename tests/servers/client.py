@@ -125,7 +125,7 @@ class Client:
             (4, self._incr),
             (3, self._cas),
             (4, self._shared),
-            (8, self._work),
+            (20, self._work),
         ]
 
     def step(self) -> None:

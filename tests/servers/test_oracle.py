@@ -172,12 +172,12 @@ def killer_with(deaths: int) -> Killer:
 )
 def test_what_clients_must_not_see(campaign: Campaign, tally: Tally) -> None:
     campaign._judge_answers(tally, killer_with(deaths=2))
-    assert len(campaign._outcome.violations) == 1
+    assert len(campaign.outcome.violations) == 1
 
 
 def test_what_clients_may_see(campaign: Campaign) -> None:
     campaign._judge_answers(Tally(requests=9, resets=[0.0, 0.1]), killer_with(2))
-    assert campaign._outcome.violations == []
+    assert campaign.outcome.violations == []
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_workers_beside_a_stopped_one(
 ) -> None:
     stops = [Stop(pid=1, began=1.0, ended=2.0)]
     campaign._judge_stops([Slow(pid, took, ended - 0.1, ended)], stops)
-    assert bool(campaign._outcome.violations) == held_up
+    assert bool(campaign.outcome.violations) == held_up
 
 
 def test_a_server_that_does_a_third_more_is_slower(
@@ -225,12 +225,12 @@ def test_rows_and_pins_of_the_living_are_leaks_and_those_of_the_dead_are_swept(
     holder = child(HOLD_A_VIEW, cache.name)
     assert holder.line() == "held"
     campaign._check_end(cache)
-    assert campaign._outcome.leaks[:2] == [
+    assert campaign.outcome.leaks[:2] == [
         "2 process rows at the end",
         "1 pins at the end",
     ]
     os.kill(holder.process.pid, signal.SIGKILL)
     holder.process.wait()
-    campaign._outcome.leaks.clear()
+    campaign.outcome.leaks.clear()
     campaign._check_end(cache)
-    assert campaign._outcome.leaks == []
+    assert campaign.outcome.leaks == []
