@@ -26,6 +26,9 @@
 #define GROUP_LOOSE(slots) ((slots) / 8 * 5)
 #define GROUP_GOOD(slots)  ((slots) / 16 * 13)
 
+/* Below it no row of full buckets as long as a probe comes about by chance. */
+#define GROUP_SPARSE(slots) ((slots) / 2)
+
 /* Sizes tried when a row of full buckets is longer than a probe. */
 #define GROUP_GROW_TRIES 4
 
@@ -325,7 +328,8 @@ static bool group_place(const struct lc_shard *shard, uint32_t number, uint64_t 
     return false;
 }
 
-/* The index cannot grow: drop the record with the fewest hits in the home bucket. */
+/* The index cannot grow, or it would not help: drop the record with the fewest hits in
+ * the home bucket. */
 static bool group_sacrifice(struct lc_shard *shard, uint32_t number, uint64_t tag,
                             struct lc_place *out) {
     struct lc_group group;
@@ -353,8 +357,20 @@ static bool group_sacrifice(struct lc_shard *shard, uint32_t number, uint64_t ta
     bool valid = lc_record_read(shard, lc_slot_offset(victim.word), &record);
     lc_index_change_locked(shard, &victim, 0, valid ? record.total : 0, 0);
     lc_count_locked(shard, LC_SHARD_index_evictions, 1);
+    /* The next claim fills it; shrunk before, the group would grow again for that. */
+    if (shard->ctl->sh_shrink_hint == number + 1) {
+        shard->ctl->sh_shrink_hint = 0;
+    }
     *out = (struct lc_place){victim.slot, 0, tag, number, 0};
     return true;
+}
+
+/* Somebody who knows the hash key has chosen keys that share a home: no number of pages
+ * parts them, and every try of it costs a rebuild. */
+static bool group_crowded(const struct lc_shard *shard, uint32_t number) {
+    uint64_t dir = shard->groups[number].gr_dir;
+    uint32_t live = (uint32_t)shard->groups[number].gr_counts;
+    return live < GROUP_SPARSE(group_slots((uint32_t)(dir >> 32)));
 }
 
 enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 hash) {
@@ -371,6 +387,9 @@ enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 has
         }
     }
     for (int i = 0; !group_place(shard, number, lc_tag_of(hash), &place); i++) {
+        if (group_crowded(shard, number)) {
+            break;
+        }
         if (i == GROUP_GROW_TRIES || !group_grow(shard, number, true)) {
             return LC_INDEX_FULL;
         }

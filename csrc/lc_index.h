@@ -109,7 +109,7 @@ bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
 
 /* Room for one more live slot in the key's group, made by growing it if need be. */
 enum lc_index_room {
-    LC_INDEX_READY,
+    LC_INDEX_READY, /* or a record of the bucket has to go, see lc_index_claim_locked */
     LC_INDEX_REBUILT, /* ready, but places found before are void */
     LC_INDEX_FULL,    /* a free block would help */
 };
@@ -117,7 +117,8 @@ enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 has
 
 /* A slot for a new key: the ghost's, an empty one, an old ghost's. The group may be
  * rebuilt for it, so places found before are void. Falls back on dropping a record of
- * the same bucket when the index cannot grow. False only when there is no page at all.
+ * the same bucket when growing is impossible or no help. False only when there is no
+ * page at all.
  */
 bool lc_index_claim_locked(struct lc_shard *shard, lc_hash64 hash,
                            struct lc_place *out);
