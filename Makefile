@@ -53,6 +53,11 @@ test-interleave:
 test-servers: $(VENV)/installed-dev
 	$(BIN)/python -m tests.servers --kills 50 --kinds 5
 
+# Squatters, other users and namespaces, deaths during creation, chosen keys. As root.
+.PHONY: test-hostile
+test-hostile: $(VENV)/installed-dev
+	$(MAKE) -C tests/hostile run PYTHON=$(abspath $(BIN)/python)
+
 test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock
 	$(BIN)/python -m pytest -q
@@ -91,6 +96,12 @@ stress:
 .PHONY: soak-servers
 soak-servers: $(VENV)/installed-dev
 	$(BIN)/python -m tests.servers --kills $(KILLS) --seed $(SEED) --window 3
+
+# The suite of test-hostile with more rounds and more chosen keys, for SECONDS.
+.PHONY: hostile
+hostile: $(VENV)/installed-dev
+	$(MAKE) -C tests/hostile campaign PYTHON=$(abspath $(BIN)/python) \
+	    SECONDS=$(SECONDS) SEED=$(SEED)
 
 # Mixed sizes from 1 B to 8 MiB in 64 MiB for SECONDS: not one failed set.
 never-fails:

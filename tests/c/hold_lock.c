@@ -1,8 +1,10 @@
-/* hold_lock <name> [crash point]: attach to the segment that lilcache_open knows by
- * this base name, and stop inside a write at the crash point, lock_taken by default.
+/* hold_lock <name> [crash point [user owner group]]: attach to the segment that
+ * lilcache_open knows by this base name, and stop inside a write at the crash point,
+ * lock_taken by default; as another user, a member of that group, of a shared segment.
  * Prints "held" just before it stops; once continued it finishes the write, prints
  * "done" and ends with 0. 1: the write never came to that point; 2: no such segment or
  * point. */
+#include <grp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -73,9 +75,21 @@ int main(int argc, char **argv) {
     };
     struct lilcache *cache;
     struct lilcache_error error;
-    if (argc < 2 || argc > 3 || (argc == 3 && !hold_find_point(argv[2]))) {
-        fprintf(stderr, "usage: hold_lock <name> [crash point]\n");
+    if ((argc != 2 && argc != 3 && argc != 6) ||
+        (argc > 2 && !hold_find_point(argv[2]))) {
+        fprintf(stderr, "usage: hold_lock <name> [crash point [user owner group]]\n");
         return 2;
+    }
+    if (argc == 6) {
+        uid_t user = (uid_t)strtoul(argv[3], NULL, 10);
+        gid_t group = (gid_t)strtoul(argv[5], NULL, 10);
+        options.owner = strtoll(argv[4], NULL, 10);
+        options.group = group;
+        if (setgroups(1, &group) || setresgid(group, group, group) ||
+            setresuid(user, user, user)) {
+            perror("hold_lock");
+            return 2;
+        }
     }
     options.name = argv[1];
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody else would wake it or end it */

@@ -33,6 +33,7 @@ GATE: tuple[Suite, ...] = (
     Suite("linear", "make test-linear"),
     Suite("interleave", "make test-interleave"),
     Suite("servers", "make test-servers"),
+    Suite("hostile", "make test-hostile"),
     Suite("python", "make test-py"),
 )
 
@@ -51,5 +52,6 @@ SOAK: tuple[Suite, ...] = (
     ),
     Suite("stress", "make stress SECONDS={seconds} SEED={seed}", 1),
     Suite("servers", "make soak-servers KILLS=1000 SEED={seed}"),
+    Suite("hostile", "make hostile SECONDS={seconds} SEED={seed}", 1),
     Suite("never-fails", "make never-fails SECONDS={seconds}", 0.5),
 )
