@@ -133,17 +133,30 @@ def test_a_pid_namespace_has_segments_of_its_own_and_shares_them(name: str) -> N
 
 
 def test_rows_of_the_dead_are_freed_under_the_outer_proc(name: str) -> None:
-    """`unshare --pid` alone leaves /proc in place, where our pids are others'."""
-    tool = str(BUILD / "attach")
+    """`unshare --pid` alone leaves /proc in place, where our pids are others'.
+
+    Each dies under a number that out here belongs to a process that lives.
+    """
+    living = [subprocess.Popen(["sleep", "60"]) for _ in range(70)]
+    tool = f"{BUILD / 'attach'} lilcache-{name}"
+    numbers = " ".join(str(process.pid - 1) for process in living)
     script = (
-        f"for i in $(seq 80); do {tool} lilcache-{name} crash; done;"
-        f" exec {tool} lilcache-{name}"
+        f"for n in {numbers}; do echo $n >/proc/sys/kernel/ns_last_pid; {tool} crash;"
+        f" done; echo 9 >/proc/sys/kernel/ns_last_pid; exec {tool}"
     )
-    done = subprocess.run(
-        [*under("pid"), "sh", "-c", script], capture_output=True, text=True, timeout=50
-    )
+    try:
+        done = subprocess.run(
+            [*under("pid"), "sh", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+    finally:
+        for process in living:
+            process.kill()
+            process.wait()
     lines = [line.split()[0] for line in done.stdout.splitlines()]
-    assert lines == ["created"] + ["attached"] * 80, done
+    assert lines == ["created"] + ["attached"] * 70, done
 
 
 def test_unmapped_users(name: str) -> None:
