@@ -49,6 +49,7 @@ class Outcome:
         others: longest answer, in seconds inside the worker, of workers that ran while
             another was stopped.
         ratio: throughput after to before, each relative to the untouched server.
+        rates: requests a second before and after, both servers loaded at once.
         attempts: measurements that this took.
         violations: what did not hold.
         leaks: what was left behind, among the violations.

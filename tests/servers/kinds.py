@@ -62,6 +62,8 @@ GTHREAD = ("--worker-class", "gthread", "--threads", "2", "--worker-connections"
 GEVENT = ("--worker-class", "gevent")
 FORK_HOOKS = ("--py-call-osafterfork", "--py-call-uwsgi-fork-hooks")
 
+# A segment is small only where workers inherit the standing view from their master: one
+# that attaches by itself might find that value evicted.
 KINDS = (
     Kind("gunicorn sync", 64, SYNC),
     Kind("gunicorn gthread preload", 64, (*GTHREAD, "--preload"), False, True, 3, 12),
