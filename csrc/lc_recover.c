@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "lc_append.h"
 #include "lc_block.h"
 #include "lc_check.h"
 #include "lc_counter.h"
@@ -57,13 +58,18 @@ static void recover_forget(struct lc_shard *shard) {
     lc_block_repair_locked(shard);
 }
 
-/* Link one record found in a run; keep the later of two. */
+/* Link one record found in a run; keep the later of two. A damaged one is left where it
+ * is: its key may be another by now, even one of another shard. */
 static void recover_link(struct lc_shard *shard, const struct lc_record *record) {
     lc_hash64 hash = lc_hash(shard->segment->hash_key, lc_record_key(shard, record),
                              record->key_length, lc_record_key_type(record));
     uint64_t word = lc_slot_live(lc_tag_of(hash), record->offset >> LC_UNIT_SHIFT, 0);
     struct lc_found found;
     struct lc_place place;
+    if (lc_shard_of(shard->segment, hash) != shard ||
+        !lc_append_verify(shard, record)) {
+        return;
+    }
     if (lc_index_find_locked(shard, hash, lc_record_key(shard, record),
                              record->key_length, lc_record_key_type(record), &found,
                              NULL)) {

@@ -197,6 +197,20 @@ TEST(damaged_record_costs_its_run, 20) {
 }
 
 /* What is gone stays gone: overwritten, deleted, expired, cleared, never published. */
+/* Its key is another now, of another group or shard: it must not be linked. */
+TEST(damaged_record_is_not_rebuilt, 20) {
+    fresh(4 * MIB, LILCACHE_CHECKSUMS);
+    struct lc_shard *shard = ct_shard(t.cache);
+    uint32_t b = 0;
+    while (lc_word_state(shard->blocks[b].bl_word) != LC_BLOCK_OPEN) {
+        b = lc_block_next_locked(shard, b);
+    }
+    shard->heap[((uint64_t)b << shard->block_shift) + sizeof(struct shm_record)] ^= 1;
+    rebuild();
+    CHECK_EQ(verify(), KEYS - 1);
+    lilcache_close(t.cache);
+}
+
 TEST(nothing_comes_back, 20) {
     fresh(4 * MIB, 0);
     for (uint32_t n = 0; n < 100; n++) {
