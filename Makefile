@@ -58,6 +58,11 @@ test-servers: $(VENV)/installed-dev
 test-hostile: $(VENV)/installed-dev
 	$(MAKE) -C tests/hostile run PYTHON=$(abspath $(BIN)/python)
 
+# Kept inputs of the fuzzers, and a little live fuzzing.
+.PHONY: test-fuzz
+test-fuzz:
+	$(MAKE) -C tests/fuzz run PYTHON=$(PYTHON)
+
 test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock
 	$(BIN)/python -m pytest -q
@@ -102,6 +107,12 @@ soak-servers: $(VENV)/installed-dev
 hostile: $(VENV)/installed-dev
 	$(MAKE) -C tests/hostile campaign PYTHON=$(abspath $(BIN)/python) \
 	    SECONDS=$(SECONDS) SEED=$(SEED)
+
+# Fuzzing for SECONDS, or make fuzz EXECUTIONS=100000000.
+.PHONY: fuzz
+fuzz:
+	$(MAKE) -C tests/fuzz campaign PYTHON=$(PYTHON) SEED=$(SEED) \
+	    SECONDS=$(if $(EXECUTIONS),0,$(SECONDS)) EXECUTIONS=$(or $(EXECUTIONS),0)
 
 # Mixed sizes from 1 B to 8 MiB in 64 MiB for SECONDS: not one failed set.
 never-fails:
