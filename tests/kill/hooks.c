@@ -26,6 +26,7 @@ uint8_t *hook_loads;
 static uintptr_t base;
 static uint64_t size;
 static uint64_t die_at;
+static uintptr_t die_place;
 static bool armed;
 static bool watch_next;
 static uint64_t random_state;
@@ -50,7 +51,13 @@ void hook_arm(uint64_t k) {
     hook_shared->died = 0;
     hook_shared->holding = 0;
     die_at = k;
+    die_place = 0;
     armed = true;
+}
+
+void hook_arm_place(uintptr_t at) {
+    hook_arm(0);
+    die_place = at;
 }
 
 void hook_disarm(void) { armed = false; }
@@ -90,7 +97,7 @@ static void place(uintptr_t site) {
     if (entry->first == 0) {
         entry->first = hook_shared->count;
     }
-    if (hook_shared->count == die_at) {
+    if (hook_shared->count == die_at || site == die_place) {
         entry->kills++;
         hook_shared->kills++;
         hook_shared->last_site = site;

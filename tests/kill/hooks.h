@@ -49,6 +49,8 @@ void hook_watch_mmap(void);
 
 /* From now on die at the k-th store; 0: count only. */
 void hook_arm(uint64_t k);
+/* Die at the first store at this place. */
+void hook_arm_place(uintptr_t at);
 void hook_disarm(void);
 void hook_forget(void);
 

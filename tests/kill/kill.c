@@ -21,13 +21,36 @@
 
 #define DENSE        150 /* stores of an operation, each of them died at */
 #define THIRD_ONE_IN 8
-#define PLACE_TRIES  3 /* a wait has more stores one time than another */
+#define PLACE_TRIES  5 /* waits and what is due by the clock vary from run to run */
 
 struct options options = {.jobs = 1, .seed = 1, .stride = 1};
 struct board *board;
 struct where *where;
 static double started;
 static struct ct_random dice;
+
+/* What this process remembers of the scene, put back with the scene's bytes, so that
+ * every victim does what the first one did. */
+static struct {
+    uint32_t sweep_wanted;
+    uint64_t sweep_after_ms;
+    uint64_t claim_after_ms;
+} memory;
+
+static void scene_remember(void) {
+    const struct lc_segment *segment = w.cache->segment;
+    memory.sweep_wanted = segment->sweep_wanted;
+    memory.sweep_after_ms = segment->sweep_after_ms;
+    memory.claim_after_ms = segment->claim_after_ms;
+}
+
+static void scene_return(void) {
+    struct lc_segment *segment = w.cache->segment;
+    segment->sweep_wanted = memory.sweep_wanted;
+    segment->sweep_after_ms = memory.sweep_after_ms;
+    segment->claim_after_ms = memory.claim_after_ms;
+    image_restore();
+}
 
 bool time_is_up(void) {
     return options.seconds > 0 && lct_seconds() - started > options.seconds;
@@ -85,7 +108,7 @@ static uint64_t sweep_recovery(const struct deed *deed, const struct figures *be
 
 static bool runs_through(const struct deed *deed) {
     int status;
-    image_restore();
+    scene_return();
     pid_t child = fork();
     if (child == 0) {
         hook_arm(0);
@@ -97,16 +120,22 @@ static bool runs_through(const struct deed *deed) {
     return WEXITSTATUS(status) == 0;
 }
 
-/* One death in the operation, and those in its recoveries. True: it completed. */
+/* One death in the operation, at its k-th store or at a place, and those in its
+ * recoveries. True: it completed. */
 static bool die_once(const char *scene, const struct deed *deed, uint64_t k,
-                     const struct figures *before, struct tally *tally) {
+                     uintptr_t at, const struct figures *before, struct tally *tally) {
     int status;
-    image_restore();
-    snprintf(where->text, sizeof where->text, "%s, %s: killed before store %llu", scene,
-             deed->name, (unsigned long long)k);
+    scene_return();
+    snprintf(where->text, sizeof where->text,
+             at ? "%s, %s: killed at place %llx" : "%s, %s: killed before store %llu",
+             scene, deed->name, (unsigned long long)(at ? at : k));
     pid_t child = fork();
     if (child == 0) {
-        hook_arm(k);
+        if (at) {
+            hook_arm_place(at);
+        } else {
+            hook_arm(k);
+        }
         deed_run(deed);
         hook_disarm();
         _exit(0);
@@ -128,7 +157,7 @@ static void sweep_places(const char *scene, const struct deed *deed,
                          const struct figures *before, struct tally *tally) {
     for (size_t i = 0; i < HOOK_SITES && !time_is_up(); i++) {
         if (first[i] && hook_shared->sites[i].kills == kills[i]) {
-            die_once(scene, deed, first[i], before, tally);
+            die_once(scene, deed, first[i], hook_shared->sites[i].at, before, tally);
         }
     }
 }
@@ -148,16 +177,16 @@ static void sweep(const char *scene, const struct deed *deed, struct tally *tall
     }
     judge_note_survivors();
     report_places_before(places);
-    image_restore();
+    scene_return();
     struct figures before = judge_figures();
     for (uint64_t k = 1; !completed && !time_is_up();
          k += k < DENSE ? 1 : 1 + ct_below(&dice, 2 * options.stride - 1)) {
-        completed = die_once(scene, deed, k, &before, tally);
+        completed = die_once(scene, deed, k, 0, &before, tally);
     }
     for (int i = 0; i < PLACE_TRIES; i++) {
         sweep_places(scene, deed, first, places, &before, tally);
     }
-    image_restore();
+    scene_return();
     report_places(places, first, tally);
 }
 
@@ -194,7 +223,8 @@ static void work_on(uint64_t item, uint64_t round) {
         hook_watch(w.cache->segment->base, SCENE_BYTES);
         image_begin(w.cache->segment->base);
         trail_begin();
-        image_restore();
+        scene_remember();
+        scene_return();
         open = scene;
         open_round = round;
     }
