@@ -1,5 +1,6 @@
 #include "lc_shard.h"
 
+#include "lc_atomic.h"
 #include "lc_counter.h"
 #include "lc_crash.h"
 #include "lc_lock.h"
@@ -11,6 +12,10 @@ int lc_shard_enter(struct lc_shard *shard, uint32_t wait_ms) {
     bool waited;
     struct shm_row *row = lc_row_mine(shard->segment); /* claimed now, not inside */
     enum lc_lock_result result = lc_lock_take(shard->ctl, wait_ms, &waited);
+    /* What earlier holders bumped comes before the bytes that this one writes into what
+     * they freed. The lock says so to its holders, not to readers, who take no lock:
+     * pairs with the acquire fences of read_block_same and read_pages_same [G1 I4]. */
+    lc_fence_release();
     if (waited && row) {
         lc_add_relaxed(&row->rw_counter[LC_ROW_lock_waits], 1);
     }
