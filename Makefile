@@ -48,6 +48,11 @@ test-linear:
 test-interleave:
 	$(MAKE) -C tests/interleave run
 
+# Models of the protocols, exhaustively, and their broken twins.
+.PHONY: test-models
+test-models: $(VENV)/installed-dev
+	$(BIN)/python -m tests.models
+
 # Gunicorn and uWSGI, whose workers are killed, stopped and starved under load.
 .PHONY: test-servers
 test-servers: $(VENV)/installed-dev
@@ -96,6 +101,11 @@ soak: $(VENV)/installed-dev
 stress:
 	$(MAKE) -C tests/stress
 	build/c/stress --seconds $(SECONDS) --seed $(SEED) --kill
+
+# The models with larger constants and every interleaving; takes no SECONDS.
+.PHONY: models
+models: $(VENV)/installed-dev
+	$(BIN)/python -m tests.models --deep
 
 # As test-servers, on all kinds of servers: KILLS of them, in windows of 3 s.
 .PHONY: soak-servers

@@ -9,6 +9,7 @@
  * shorten the ttl in place and clear. The worker has heard of every write that returned
  * before its call began: if one of them replaced the value, the copy must not be taken for
  * valid. No step of the check waits for anybody. */
+/* @deep -DSTEPS=4 */
 #ifndef STEPS
 #define STEPS 4
 #endif

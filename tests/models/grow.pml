@@ -8,6 +8,7 @@
  * gr_dir returns to words it had before. Free pages are filled by other groups. Meanwhile
  * A is overwritten, and the block of its old record comes back with a new record of A. A
  * get must not miss, nor return a torn record or an older one than the get before. */
+/* @deep -DMOVES=2 */
 #ifndef MOVES
 #define MOVES 2
 #endif

@@ -10,6 +10,7 @@
  * The block comes back under the very slot word, with a record of the same key or of
  * another one. What is pinned is what was found, and its bytes stay until the pin is
  * given back. The recycler stops anywhere; no step of the reader waits for it. */
+/* @deep -DROUNDS=3 -DPINS=3 */
 #ifndef ROUNDS
 #define ROUNDS 2
 #endif

@@ -9,6 +9,7 @@
  * anywhere. The block may come back with a record of another key at the same place. A get
  * must return a whole record of A, never one older than a get before it returned, never
  * miss, and retry only when something changed under it. */
+/* @deep -DROUNDS=4 */
 #ifndef ROUNDS
 #define ROUNDS 3
 #endif
