@@ -66,7 +66,7 @@ ERRORS: Final[dict[str, tuple[type[LilcacheError], str]]] = {
     "RETIRED": (SegmentError, "close the cache and open it again"),
     "NOT_READY": (
         SegmentNotReadyError,
-        "repeat; if it stays so, its creator is stopped: remove it with recreate=True",
+        "repeat; if it stays so, its creator is stopped: let it go on, or kill it",
     ),
 }
 
