@@ -5,8 +5,9 @@
 
 #include <errno.h>
 
-/* Between a creator's open and its fchown lie microseconds, unless it is preempted. */
-#define OBJECT_OPEN_TRIES 50
+/* Milliseconds. Between a creator's open and its fchown lie microseconds, unless it is
+ * preempted on a busy machine. */
+#define OBJECT_OPEN_TRIES 200
 
 static bool object_same(const struct lc_segment *segment,
                         const struct lc_os_file *file) {
