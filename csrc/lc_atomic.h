@@ -72,6 +72,12 @@ static inline void lc_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUI
 static inline void lc_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 static inline void lc_fence_seq_cst(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
+/* Stores before this line are in memory before those after it when this process is
+ * killed. A death comes between two instructions and the successor's lock comes from the
+ * kernel, so only the compiler could do otherwise: a release store keeps what comes
+ * before it in its place, not what comes after. No instruction. */
+static inline void lc_fence_death(void) { __asm__ volatile("" ::: "memory"); }
+
 /* Copy bytes that another process may be overwriting. The result is worth something
  * only if a generation check behind an acquire fence says so afterwards. A plain
  * memcpy: its race is confined to bytes that are then thrown away. The empty asm keeps

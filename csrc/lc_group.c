@@ -169,6 +169,7 @@ static bool group_rebuild(struct lc_shard *shard, uint32_t number, uint32_t coun
     /* Release: the number is there before the line counts; read behind the lock only.
      */
     lc_store_release(&in->in_kind, LC_INTENT_GROUP);
+    lc_fence_death(); /* pages are taken under an armed line only [R3] */
     LC_CRASH(group_intent_armed);
     bool built = group_take_pages(shard, number, count, avoid, new_pages);
     if (built) {
@@ -201,6 +202,7 @@ static bool group_rebuild(struct lc_shard *shard, uint32_t number, uint32_t coun
                         1);
     }
     lc_store_release(&in->in_kind, LC_INTENT_NONE); /* release: as when it was armed */
+    lc_fence_death(); /* as in index_settle */
     return built;
 }
 

@@ -189,6 +189,7 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
     /* Release: the line is complete before it counts. Its reader is a successor behind
      * the lock, so only the order of the stores matters. */
     lc_store_release(&in->in_kind, LC_INTENT_SLOT);
+    lc_fence_death(); /* marks and hints change under an armed line only [R3] */
     LC_CRASH(slot_intent_armed);
 }
 
@@ -207,6 +208,7 @@ static void index_settle(struct lc_shard *shard, int which) {
     LC_CRASH(slot_counts_stored);
     /* Release: as in index_arm, the values are in place before the line is void. */
     lc_store_release(&in->in_kind, LC_INTENT_NONE);
+    lc_fence_death(); /* the next change must not write into a line that counts [R3] */
     LC_CRASH(slot_intent_done);
 }
 
