@@ -23,7 +23,7 @@ CODE = re.compile(r"/\* @code (\S+) (\w+) \*/")
 STEP = re.compile(
     r"\b(LOAD|STORE|ADD|FENCE|PLAIN|LOCK\w*)\(.*?/\* (\w+\(.*?) \*/\s*\\?$"
 )
-ORDER = re.compile(r"\b(RELAXED|ACQUIRE|RELEASE|SEQ_CST)\b")
+ORDER = re.compile(r"\b(RELAXED|ACQUIRE|RELEASE|SEQ_CST|DEATH)\b")
 CALL = re.compile(r"lc_(load|store|add|swap|fence)_(\w+?)(?:16|32)?$")
 KIND = {"load": "LOAD", "store": "STORE", "add": "ADD", "fence": "FENCE"}
 # Accesses without an order of their own.
@@ -53,7 +53,7 @@ def cites_of(model: Path) -> tuple[list[Cite], list[str]]:
             continue
         step = STEP.search(line)
         if step and function:
-            found.append(Cite(file, function, number, line.strip(), step[2]))
+            found.append(Cite(file, function, number, step[0], step[2]))
         elif "/* lc_" in line and "@code" not in line:
             wrong.append(f"{model.name}:{number}: cites a call, but not of a function")
     return found, wrong
