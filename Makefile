@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEED ?= 1
 KILLS ?= 1000
 
-.PHONY: all demo test soak test-c test-kill test-linear test-py stress lint bench-origin hitratio hitratio-check \
+.PHONY: all demo test soak test-c test-kill test-damage test-linear test-py stress lint bench-origin hitratio hitratio-check \
 	never-fails overwrites clean
 
 all: $(VENV)/installed-dev
@@ -38,6 +38,10 @@ test-sanitize:
 # A process killed before every store into the segment.
 test-kill:
 	$(MAKE) -C tests/kill run PYTHON=$(PYTHON)
+
+# Bits of a segment flipped, and writers of random bytes.
+test-damage:
+	$(MAKE) -C tests/damage run
 
 # Whether histories of concurrent operations are linearizable.
 test-linear:

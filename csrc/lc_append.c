@@ -23,14 +23,23 @@ uint64_t lc_append_bytes(const struct lc_shard *shard, const struct lc_source *s
                            source->value_length);
 }
 
+/* The expiry's part of a checksum. It is added by exclusive or, so that touch replaces
+ * it without looking at the value. */
+static uint64_t append_expiry_sum(const struct lc_shard *shard, uint64_t expires) {
+    return expires == UINT64_MAX
+               ? 0
+               : lc_hash(shard->segment->hash_key, &expires, sizeof expires, 1);
+}
+
 uint64_t lc_append_checksum(const struct lc_shard *shard,
-                            const struct lc_record *record, const void *value) {
-    const uint64_t *key = shard->segment->hash_key;
-    uint64_t tweak = (uint64_t)record->stamp << 32 | record->key_length;
-    tweak ^= (uint64_t)(record->flags & ~(uint32_t)LC_RECORD_DEAD) << 16;
-    uint64_t sum =
-        lc_hash(key, lc_record_key(shard, record), record->key_length, tweak);
-    return lc_hash(key, value, record->value_length, sum);
+                            const struct lc_record *record, const void *key,
+                            const void *value) {
+    const uint64_t *hash_key = shard->segment->hash_key;
+    uint32_t flags = record->flags & ~(LC_RECORD_DEAD | LC_RECORD_EXPIRES);
+    uint64_t tweak = (uint64_t)record->stamp << 32 | flags << 16 | record->key_length;
+    uint64_t sum = lc_hash(hash_key, key, record->key_length, tweak);
+    return lc_hash(hash_key, value, record->value_length, sum) ^
+           append_expiry_sum(shard, record->expires);
 }
 
 void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *source,
@@ -39,13 +48,22 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
     uint32_t head = lc_block_head_locked(shard, lc_block_of(shard, offset));
     struct shm_block *block = &shard->blocks[head];
 
-    lc_store_relaxed16(&raw->rc_key_length, (uint16_t)source->key_length);
-    lc_store_relaxed16(&raw->rc_flags,
-                       (uint16_t)(lc_append_flags(shard, source) | LC_RECORD_DEAD));
-    lc_store_relaxed32(&raw->rc_value_length, source->value_length);
-    lc_store_relaxed32(&raw->rc_stamp, source->stamp);
+    /* Not read back: nothing in the segment is believed, not even what was just
+     * written. */
+    *out = (struct lc_record){
+        .offset = offset,
+        .expires = source->expires,
+        .key_length = source->key_length,
+        .value_length = source->value_length,
+        .stamp = source->stamp,
+        .flags = (uint16_t)(lc_append_flags(shard, source) | LC_RECORD_DEAD),
+    };
+    lc_record_lay_out(out);
+    lc_store_relaxed16(&raw->rc_key_length, (uint16_t)out->key_length);
+    lc_store_relaxed16(&raw->rc_flags, out->flags);
+    lc_store_relaxed32(&raw->rc_value_length, out->value_length);
+    lc_store_relaxed32(&raw->rc_stamp, out->stamp);
     LC_CRASH(record_header_written);
-    lc_record_read(shard, offset, out);
     if (out->flags & LC_RECORD_EXPIRES) {
         lc_store_relaxed(lc_record_expiry_word(shard, out), source->expires);
     }
@@ -54,10 +72,16 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
     lc_run_fill_locked(shard, offset, offset + out->total);
 }
 
-bool lc_append_verify(const struct lc_shard *shard, const struct lc_record *record) {
+bool lc_append_verify_copy(const struct lc_shard *shard, const struct lc_record *record,
+                           const void *key, const void *value) {
     return !(record->flags & LC_RECORD_CHECKSUM) ||
            lc_load_relaxed(lc_record_checksum_word(shard, record)) ==
-               lc_append_checksum(shard, record, shard->heap + record->value_at);
+               lc_append_checksum(shard, record, key, value);
+}
+
+bool lc_append_verify(const struct lc_shard *shard, const struct lc_record *record) {
+    return lc_append_verify_copy(shard, record, lc_record_key(shard, record),
+                                 shard->heap + record->value_at);
 }
 
 void lc_append_value(const struct lc_shard *shard, const struct lc_source *source,
@@ -65,6 +89,18 @@ void lc_append_value(const struct lc_shard *shard, const struct lc_source *sourc
     memcpy(shard->heap + record->value_at, source->value, source->value_length);
     if (record->flags & LC_RECORD_CHECKSUM) {
         lc_store_relaxed(lc_record_checksum_word(shard, record),
-                         lc_append_checksum(shard, record, source->value));
+                         lc_append_checksum(shard, record, source->key, source->value));
+    }
+}
+
+void lc_append_again(const struct lc_shard *shard, const struct lc_record *from,
+                     const struct lc_record *record) {
+    memcpy(shard->heap + record->value_at, shard->heap + from->value_at,
+           record->value_length);
+    if (record->flags & LC_RECORD_CHECKSUM) {
+        uint64_t sum = lc_load_relaxed(lc_record_checksum_word(shard, from)) ^
+                       append_expiry_sum(shard, from->expires) ^
+                       append_expiry_sum(shard, record->expires);
+        lc_store_relaxed(lc_record_checksum_word(shard, record), sum);
     }
 }

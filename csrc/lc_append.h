@@ -31,13 +31,22 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
 void lc_append_value(const struct lc_shard *shard, const struct lc_source *source,
                      const struct lc_record *record);
 
+/* The value of `from`, with the checksum it has, changed by no more than what another
+ * expiry makes of it: what is damaged stays so, whenever the damage is done. */
+void lc_append_again(const struct lc_shard *shard, const struct lc_record *from,
+                     const struct lc_record *record);
+
 /* Whether the record matches its checksum; true when it has none. The bytes must not
  * change meanwhile: under the lock, or pinned. */
 bool lc_append_verify(const struct lc_shard *shard, const struct lc_record *record);
 
-/* Checksum of a record, over the key, the value, and what never changes of the header.
- */
+/* The same of copies that nobody can change. */
+bool lc_append_verify_copy(const struct lc_shard *shard, const struct lc_record *record,
+                           const void *key, const void *value);
+
+/* Checksum of a record, over the key, the value, and all of the header. */
 uint64_t lc_append_checksum(const struct lc_shard *shard,
-                            const struct lc_record *record, const void *value);
+                            const struct lc_record *record, const void *key,
+                            const void *value);
 
 #endif

@@ -174,7 +174,15 @@ static uint64_t run_room_in(const struct lc_shard *shard, uint32_t head,
     if (fill > size || size - fill < bytes) {
         return UINT64_MAX;
     }
-    return ((uint64_t)head << shard->block_shift) + fill;
+    uint64_t at = ((uint64_t)head << shard->block_shift) + fill;
+    uint32_t in_run = lc_block_of(shard, at) - head;
+    /* Readers look at the word of the block in which a record begins [B2]. */
+    return in_run == 0 ||
+                   shard->blocks[head + in_run].bl_word ==
+                       lc_block_word(LC_BLOCK_CONT, lc_word_queue(block->bl_word),
+                                     in_run, lc_word_epoch(block->bl_word))
+               ? at
+               : UINT64_MAX;
 }
 
 static uint64_t run_left(const struct lc_shard *shard, uint32_t head) {

@@ -57,17 +57,16 @@ static bool evict_relocate(struct lc_shard *shard, const struct lc_record *recor
                            uint64_t hits, struct evict_slice *slice) {
     struct lc_source source = {
         .key = lc_record_key(shard, record),
-        .value = shard->heap + record->value_at,
         .key_length = record->key_length,
         .value_length = record->value_length,
         .stamp = record->stamp,
-        .expires = lc_record_expiry(shard, record),
+        .expires = record->expires,
         .flags = record->flags,
     };
     struct lc_record copy;
     uint64_t bytes = lc_append_bytes(shard, &source);
     if (!evict_may_relocate(slice, bytes) || !lc_append_verify(shard, record)) {
-        return false; /* a damaged value must not get a fresh checksum */
+        return false; /* damaged: it gets nobody's room */
     }
     uint64_t at = slice->may_open ? lc_run_room_locked(shard, queue, bytes)
                                   : lc_run_room_open_locked(shard, queue, bytes);
@@ -75,7 +74,7 @@ static bool evict_relocate(struct lc_shard *shard, const struct lc_record *recor
         return false;
     }
     lc_append_head_locked(shard, &source, at, &copy);
-    lc_append_value(shard, &source, &copy);
+    lc_append_again(shard, record, &copy);
     LC_CRASH(evict_record_copied);
     lc_index_change_locked(shard, place,
                            lc_slot_live(place->tag, at >> LC_UNIT_SHIFT, hits),
@@ -129,7 +128,7 @@ static bool evict_record(struct lc_shard *shard, uint32_t head,
         evict_unlink(shard, record, place, false);
         return false;
     }
-    if (lc_record_expired(shard, record)) {
+    if (lc_record_expired(record)) {
         evict_unlink(shard, record, place, false);
         lc_count_locked(shard, LC_SHARD_expirations, 1);
         return false;

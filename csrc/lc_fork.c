@@ -18,6 +18,7 @@
 #include <errno.h>
 
 #include "lc_atomic.h"
+#include "lc_lock.h"
 #include "lc_object.h"
 #include "lc_row.h"
 
@@ -141,6 +142,9 @@ int lc_fork_init(void) {
     int failed = 0;
     lc_fork_registry_lock();
     if (!done) {
+        failed = -lc_lock_setup();
+    }
+    if (!done && !failed) {
         fork_word = lc_os_fork_word();
         failed =
             fork_word ? pthread_atfork(fork_prepare, fork_parent, fork_child) : ENOMEM;

@@ -43,6 +43,8 @@ struct lc_local_pin {
     uint32_t blocks; /* what it adds to rw_pinned_blocks */
 };
 
+#define LC_LOST_LEFT 2 /* lost, and everybody has been told */
+
 struct lc_segment {
     uint8_t *base;
     uint64_t size;
@@ -74,6 +76,7 @@ struct lc_segment {
     uint32_t sweep_wanted;     /* relaxed: pins were in the way, perhaps of the dead */
     uint64_t sweep_after_ms;   /* relaxed: monotonic; rate of sweeps */
     uint64_t claim_after_ms;   /* monotonic; rate of attempts to get a row */
+    uint32_t lost;             /* set in a signal handler: LC_LOST_*; see lc_guard.h */
     uint64_t calls;            /* paces the look whether the name is still there */
     uint32_t references;       /* handles of this process; guarded by the registry */
     struct lc_segment *next;   /* registry */

@@ -73,6 +73,28 @@ bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const vo
     return false;
 }
 
+bool lc_index_sound_locked(const struct lc_shard *shard, lc_hash64 hash) {
+    uint32_t number = lc_group_of(shard, hash);
+    uint64_t dir = shard->groups[number].gr_dir;
+    struct lc_group group;
+    if (dir == 0) {
+        return true;
+    }
+    if (!lc_group_open(shard, dir, &group) ||
+        !lc_page_is_owned_locked(shard, number, group.first)) {
+        return false;
+    }
+    uint32_t home = lc_group_home(&group, lc_tag_of(hash)) + group.lines;
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t page = (home / LC_PAGE_LINES + i) % group.pages;
+        if (page > 0 && !lc_page_is_owned_locked(
+                            shard, number, lc_load_relaxed32(&group.list[page - 1]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
                                  uint64_t offset, struct lc_place *out) {
     uint32_t number = lc_group_of(shard, hash);

@@ -128,6 +128,11 @@ bool lc_index_claim_locked(struct lc_shard *shard, lc_hash64 hash,
 void lc_index_change_locked(struct lc_shard *shard, const struct lc_place *place,
                             uint64_t new_word, uint64_t old_bytes, uint64_t new_bytes);
 
+/* False: the pages that the key's slot would be in are not its group's. Looks at the
+ * first page, the home bucket's and the one behind it: damage of the others shows when
+ * a key comes that lives there. */
+bool lc_index_sound_locked(const struct lc_shard *shard, lc_hash64 hash);
+
 /* One bounded step of upkeep: shrink a group, empty an index block. */
 void lc_index_upkeep_locked(struct lc_shard *shard);
 

@@ -30,7 +30,7 @@
 
 #include "lc_base.h"
 
-#define LC_LAYOUT_VERSION 1
+#define LC_LAYOUT_VERSION 2
 #define LC_MAGIC          0x006568636163696cULL /* "licache\0", little endian */
 #define LC_READY          0x0079646165722d6cULL /* "l-ready\0" */
 
@@ -70,8 +70,9 @@ struct shm_header {
     uint64_t hd_groups_at;   /* bytes from the shard's start, as the next two */
     uint64_t hd_blocks_at;
     uint64_t hd_heap_at;
-    uint64_t hd_ready;   /* [racy] LC_READY; the creator's last store */
-    uint64_t hd_retired; /* [racy] not 0: attach anew */
+    uint64_t hd_checksum; /* of everything above */
+    uint64_t hd_ready;    /* [racy] LC_READY; the creator's last store */
+    uint64_t hd_retired;  /* [racy] not 0: attach anew */
     uint64_t
         hd_pin_copies;   /* [racy] forks that copied pins to another row; atomic add */
     uint64_t hd_left[8]; /* PROCESS counters of rows given up; atomic adds */

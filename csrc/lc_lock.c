@@ -2,20 +2,103 @@
  *
  * A holder runs for about a microsecond, so a waiter first tries a few times by itself:
  * going to sleep costs more than the section it waits for. Then it sleeps in the kernel
- * for the rest of its slice. An owner that is stopped but alive is never robbed. */
+ * for the rest of its slice. An owner that is stopped but alive is never robbed.
+ *
+ * Damage of the mutex's own words must not crash who uses it: libc believes its kind,
+ * and follows its list pointers to the list of what the kernel gives back for a thread
+ * that dies. So the kind is compared before every call, and what has to be in the mutex
+ * for it to leave that list is put there from memory of this thread. What remains is a
+ * lock word that names nobody: LC_LOCK_BUSY for ever. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* OFD locks, memfd, clocklock */
 #endif
 #include "lc_lock.h"
 
 #include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
 #include <time.h>
 
 #include "lc_atomic.h"
 
 #define LC_LOCK_TRIES 40
 
-int lc_lock_init(struct shm_shard *ctl) {
+#if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) &&                        \
+    __PTHREAD_MUTEX_HAVE_PREV
+
+static pthread_mutex_t lock_pattern; /* one of ours that nobody ever takes */
+
+/* Of this thread: nobody holds two [K3]. */
+static __thread struct {
+    struct robust_list_head *head;
+    struct robust_list *before; /* first on the list before the lock was */
+    uint32_t tid;
+} lock_mine;
+
+static bool lock_is_ours(const pthread_mutex_t *mutex) {
+    return lc_load_relaxed32((const uint32_t *)&mutex->__data.__kind) ==
+           (uint32_t)lock_pattern.__data.__kind;
+}
+
+static bool lock_is_listed(const pthread_mutex_t *mutex) {
+    return (const void *)lock_mine.head->list.next ==
+           (const void *)&mutex->__data.__list.__next;
+}
+
+static bool lock_begin(void) {
+    if (LC_UNLIKELY(!lock_mine.head)) {
+        lock_mine.head = lc_os_robust_list();
+    }
+    lock_mine.before = lock_mine.head ? lock_mine.head->list.next : NULL;
+    return lock_mine.head != NULL;
+}
+
+static void lock_end(pthread_mutex_t *mutex) {
+    uint32_t *word = (uint32_t *)&mutex->__data.__lock;
+    struct robust_list *before = lock_mine.before;
+    if (LC_UNLIKELY(!lock_is_ours(mutex))) {
+        mutex->__data.__kind = lock_pattern.__data.__kind;
+    }
+    if (LC_UNLIKELY((void *)mutex->__data.__list.__next != (void *)before ||
+                    (void *)mutex->__data.__list.__prev != (void *)lock_mine.head)) {
+        mutex->__data.__list.__next = (void *)before;
+        mutex->__data.__list.__prev = (void *)lock_mine.head;
+    }
+    if (LC_UNLIKELY((lc_load_relaxed32(word) & FUTEX_TID_MASK) != lock_mine.tid)) {
+        /* Wakes one too many, if anybody waits. */
+        lc_store_relaxed32(word, lock_mine.tid | FUTEX_WAITERS);
+    }
+    pthread_mutex_unlock(mutex);
+}
+
+/* libc says that we hold it. False: it is no mutex of ours any more, and we do not. */
+static bool lock_note(pthread_mutex_t *mutex) {
+    bool whole = lock_is_ours(mutex);
+    if (LC_UNLIKELY(!lock_is_listed(mutex))) {
+        return false; /* libc took it for another kind */
+    }
+    lock_mine.tid = lc_load_relaxed32((uint32_t *)&mutex->__data.__lock);
+    lock_mine.tid &= FUTEX_TID_MASK;
+    if (LC_UNLIKELY(!whole || lock_mine.tid != (uint32_t)mutex->__data.__owner)) {
+        lock_mine.tid = lc_os_thread(); /* also when the previous owner died */
+    }
+    if (LC_UNLIKELY(!whole)) {
+        lock_end(mutex);
+    }
+    return whole;
+}
+
+#else
+
+static pthread_mutex_t lock_pattern;
+static bool lock_is_ours(const pthread_mutex_t *mutex) { return mutex != NULL; }
+static bool lock_begin(void) { return true; }
+static bool lock_note(const pthread_mutex_t *mutex) { return mutex != NULL; }
+static void lock_end(pthread_mutex_t *mutex) { pthread_mutex_unlock(mutex); }
+
+#endif
+
+static int lock_make(pthread_mutex_t *mutex) {
     pthread_mutexattr_t attributes;
     int failed = pthread_mutexattr_init(&attributes);
     if (failed) {
@@ -26,11 +109,14 @@ int lc_lock_init(struct shm_shard *ctl) {
         failed = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
     }
     if (!failed) {
-        failed = pthread_mutex_init(&ctl->sh_mutex, &attributes);
+        failed = pthread_mutex_init(mutex, &attributes);
     }
     pthread_mutexattr_destroy(&attributes);
     return -failed;
 }
+
+int lc_lock_setup(void) { return lock_make(&lock_pattern); }
+int lc_lock_init(struct shm_shard *ctl) { return lock_make(&ctl->sh_mutex); }
 
 static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
     struct timespec until;
@@ -52,6 +138,10 @@ static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
 
 enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
                                  bool *waited) {
+    if (!lock_is_ours(&ctl->sh_mutex) || !lock_begin()) {
+        *waited = false;
+        return LC_LOCK_BROKEN;
+    }
     int result = pthread_mutex_trylock(&ctl->sh_mutex);
     *waited = result == EBUSY;
     if (result == EBUSY && wait_ms > 0) {
@@ -64,6 +154,9 @@ enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
         if (result == EBUSY) {
             result = lock_wait(&ctl->sh_mutex, wait_ms);
         }
+    }
+    if ((result == 0 || result == EOWNERDEAD) && !lock_note(&ctl->sh_mutex)) {
+        return LC_LOCK_BROKEN;
     }
     switch (result) {
     case 0:
@@ -82,4 +175,4 @@ void lc_lock_consistent(struct shm_shard *ctl) {
     pthread_mutex_consistent(&ctl->sh_mutex);
 }
 
-void lc_lock_leave(struct shm_shard *ctl) { pthread_mutex_unlock(&ctl->sh_mutex); }
+void lc_lock_leave(struct shm_shard *ctl) { lock_end(&ctl->sh_mutex); }

@@ -13,6 +13,8 @@ enum lc_lock_result {
     LC_LOCK_BROKEN,     /* not held, and nobody will ever hold it again */
 };
 
+/* Once, before any other call. */
+int lc_lock_setup(void);
 int lc_lock_init(struct shm_shard *ctl);
 /* Waits at most wait_ms of monotonic time; 0 tries once. *waited: the lock was not free
  * at the first try. */

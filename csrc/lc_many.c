@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lc_block.h"
+#include "lc_hash.h"
 #include "lc_segment.h"
 #include "lc_shard.h"
 #include "lc_write.h"
@@ -116,14 +117,13 @@ static void scan_slot(const struct lc_shard *shard, uint32_t group, uint64_t *sl
     uint64_t word = lc_load_relaxed(slot);
     uint64_t tag = lc_slot_tag(word);
     struct lc_record record;
-    (void)group;
     if (!lc_slot_is_live(word) || tag < step->from || tag > step->to ||
         !lc_record_read(shard, lc_slot_offset(word), &record)) {
         return;
     }
     uint32_t block = lc_block_of(shard, record.offset);
     if (lc_word_epoch(shard->blocks[block].bl_word) != (uint32_t)shard->ctl->sh_epoch ||
-        lc_record_expired(shard, &record)) {
+        lc_record_expired(&record)) {
         return;
     }
     if (step->out) {
@@ -135,6 +135,11 @@ static void scan_slot(const struct lc_shard *shard, uint32_t group, uint64_t *sl
         memcpy(at, &length, sizeof length);
         at[2] = (uint8_t)lc_record_key_type(&record);
         memcpy(at + 3, lc_record_key(shard, &record), record.key_length);
+        lc_hash64 hash = lc_hash(shard->segment->hash_key, at + 3, length, at[2]);
+        if (lc_tag_of(hash) != tag || lc_group_of(shard, hash) != group ||
+            lc_shard_of(shard->segment, hash) != shard) {
+            return; /* a damaged key, which a get would not find */
+        }
         step->count++;
     }
     step->bytes += 3 + record.key_length;
@@ -189,6 +194,7 @@ int64_t lilcache_scan(struct lilcache *cache, uint64_t *cursor, void *out, size_
     status = scan_group_locked(shard, (uint32_t)(number % per_shard), tag, &next, out,
                                cap, count);
     lc_shard_leave(shard);
+    status = lc_segment_told(segment, status);
     if (status < 0) {
         return status;
     }

@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,7 +90,13 @@ int lc_os_shm_unlink(const char *object_name) {
 }
 
 int lc_os_memfd(const char *object_name) {
-    return os_above_stdio(memfd_create(object_name, MFD_CLOEXEC));
+    return os_above_stdio(memfd_create(object_name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+int lc_os_seal_size(int fd) {
+    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0
+               ? 0
+               : -errno;
 }
 
 int lc_os_reopen(int fd) {
@@ -153,6 +160,14 @@ uint64_t lc_os_available(int fd) {
     return (uint64_t)found.f_bavail * found.f_frsize;
 }
 
+int lc_os_write_at(int fd, const void *from, size_t length, uint64_t offset) {
+    ssize_t put;
+    do {
+        put = pwrite(fd, from, length, (off_t)offset);
+    } while (put < 0 && errno == EINTR);
+    return put < 0 ? -errno : (size_t)put == length ? 0 : -EIO;
+}
+
 int lc_os_map(int fd, uint64_t size, void **out) {
     void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED) {
@@ -161,6 +176,25 @@ int lc_os_map(int fd, uint64_t size, void **out) {
     *out = base;
     return 0;
 }
+
+int lc_os_map_zeros(void *at, uint64_t size) {
+    void *base = mmap(at, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    return base == MAP_FAILED ? -errno : 0;
+}
+
+uint64_t lc_os_page_bytes(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
+
+int lc_os_signal_action(int signal, const struct sigaction *wanted,
+                        struct sigaction *found) {
+    return sigaction(signal, wanted, found) == 0 ? 0 : -errno;
+}
+
+void lc_os_signal_mask(int how, const sigset_t *set, sigset_t *before) {
+    pthread_sigmask(how, set, before);
+}
+
+void lc_os_signal_raise(int signal) { raise(signal); }
 
 void lc_os_unmap(void *base, uint64_t size) { munmap(base, size); }
 
@@ -189,6 +223,16 @@ static int os_byte_lock(int fd, uint64_t byte, short type) {
 
 int lc_os_lock_byte(int fd, uint64_t byte) { return os_byte_lock(fd, byte, F_WRLCK); }
 int lc_os_unlock_byte(int fd, uint64_t byte) { return os_byte_lock(fd, byte, F_UNLCK); }
+
+bool lc_os_bytes_locked(int fd, uint64_t first, uint64_t count) {
+    struct flock range = {
+        .l_type = F_WRLCK,
+        .l_whence = SEEK_SET,
+        .l_start = (off_t)first,
+        .l_len = (off_t)count,
+    };
+    return fcntl(fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+}
 
 int lc_os_random(void *out, size_t length) {
     unsigned char *at = out;
@@ -244,6 +288,13 @@ void lc_os_namespace(const char *name, struct lc_os_id *out) {
 
 uint32_t lc_os_uid(void) { return geteuid(); }
 uint32_t lc_os_pid(void) { return (uint32_t)getpid(); }
+uint32_t lc_os_thread(void) { return (uint32_t)syscall(SYS_gettid); }
+
+struct robust_list_head *lc_os_robust_list(void) {
+    struct robust_list_head *head = NULL;
+    size_t length;
+    return syscall(SYS_get_robust_list, 0, &head, &length) == 0 ? head : NULL;
+}
 
 /* Whether /proc counts processes as getpid does: `unshare --pid` alone leaves the old
  * one in place, where our pid is some other process's. */

@@ -3,6 +3,7 @@
 #ifndef LC_OS_H
 #define LC_OS_H
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "lc_base.h"
@@ -33,6 +34,8 @@ int lc_os_shm_create(const char *object_name, uint32_t mode);
 int lc_os_shm_open(const char *object_name);
 int lc_os_shm_unlink(const char *object_name);
 int lc_os_memfd(const char *object_name);
+/* Nobody may change the size of a memfd any more. */
+int lc_os_seal_size(int fd);
 /* A new open file description of fd's object, close-on-exec, number above 2. */
 int lc_os_reopen(int fd);
 void lc_os_close(int fd);
@@ -42,7 +45,18 @@ int lc_os_chown(int fd, int64_t owner, int64_t group, uint32_t mode);
 int lc_os_reserve(int fd, uint64_t size);
 /* Bytes that could still be reserved on fd's file system. */
 uint64_t lc_os_available(int fd);
+/* So many bytes at an offset, all or a negative errno: no page of a mapping that may
+ * have gone is touched. */
+int lc_os_write_at(int fd, const void *from, size_t length, uint64_t offset);
 int lc_os_map(int fd, uint64_t size, void **out);
+/* Private pages of zeros in place of whatever is mapped there. Safe in a signal
+ * handler, as everything that follows down to lc_os_unmap. */
+int lc_os_map_zeros(void *at, uint64_t size);
+uint64_t lc_os_page_bytes(void);
+int lc_os_signal_action(int signal, const struct sigaction *wanted,
+                        struct sigaction *found);
+void lc_os_signal_mask(int how, const sigset_t *set, sigset_t *before);
+void lc_os_signal_raise(int signal); /* to this thread */
 void lc_os_unmap(void *base, uint64_t size);
 /* All of the first `length` bytes, or a negative errno. Unlike a look at mapped memory
  * it needs no page where there is none yet, and survives a file cut short. */
@@ -53,6 +67,9 @@ int lc_os_read(int fd, void *out, size_t length);
 int lc_os_lock_byte(int fd, uint64_t byte);
 int lc_os_unlock_byte(int fd, uint64_t byte);
 
+/* Whether another description holds a lock on one of these bytes. */
+bool lc_os_bytes_locked(int fd, uint64_t first, uint64_t count);
+
 int lc_os_random(void *out, size_t length);
 int lc_os_boot_id(uint64_t out[2]);
 /* name: "pid" or "time". Zeros when the kernel has no such namespace. */
@@ -60,6 +77,9 @@ void lc_os_namespace(const char *name, struct lc_os_id *out);
 uint32_t lc_os_uid(void);
 uint32_t lc_os_pid(void);
 uint32_t lc_os_cores(void);
+uint32_t lc_os_thread(void);
+/* The calling thread's list of robust mutexes; NULL if it has none. */
+struct robust_list_head *lc_os_robust_list(void);
 /* When a process of this PID namespace started, in clock ticks since boot; 0: there is
  * none, or it cannot be told, as when /proc is that of another PID namespace. Safe in
  * the child of a fork. */

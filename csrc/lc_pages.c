@@ -74,12 +74,19 @@ uint32_t lc_page_take_locked(struct lc_shard *shard, uint32_t group, uint32_t av
     return UINT32_MAX;
 }
 
+bool lc_page_is_owned_locked(const struct lc_shard *shard, uint32_t group,
+                             uint32_t page) {
+    uint32_t block = page >> shard->page_shift;
+    uint32_t index = page & ((1u << shard->page_shift) - 1);
+    return page < shard->page_numbers && pages_is_index(shard, block) &&
+           index >= shard->owner_pages &&
+           pages_owner_table(shard, block)[index] == group + 1;
+}
+
 void lc_page_give_locked(struct lc_shard *shard, uint32_t group, uint32_t page) {
     uint32_t block = page >> shard->page_shift;
     uint32_t index = page & ((1u << shard->page_shift) - 1);
-    if (page >= shard->page_numbers || !pages_is_index(shard, block) ||
-        index < shard->owner_pages ||
-        pages_owner_table(shard, block)[index] != group + 1) {
+    if (!lc_page_is_owned_locked(shard, group, page)) {
         return;
     }
     pages_owner_table(shard, block)[index] = 0;

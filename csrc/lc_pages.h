@@ -16,6 +16,10 @@ uint32_t lc_page_take_locked(struct lc_shard *shard, uint32_t group, uint32_t av
 /* Ignored unless the page is the group's: page numbers come from the segment. */
 void lc_page_give_locked(struct lc_shard *shard, uint32_t group, uint32_t page);
 
+/* The page exists, lies in an index block, and is the group's [P1]. */
+bool lc_page_is_owned_locked(const struct lc_shard *shard, uint32_t group,
+                             uint32_t page);
+
 /* Pages that could be taken without another block. */
 uint32_t lc_pages_free_locked(const struct lc_shard *shard);
 /* Pages one index block offers. */

@@ -161,17 +161,6 @@ void lc_read_count(struct lc_segment *segment, int64_t result) {
     read_add(segment, result >= 0 ? LC_ROW_hits : LC_ROW_misses);
 }
 
-/* Checksum of the private copy: key as asked for, header as read. */
-static bool read_checks_out(const struct lc_shard *shard, const struct lc_key *key,
-                            const struct lc_record *record, const void *value,
-                            uint64_t expected) {
-    const uint64_t *hash_key = shard->segment->hash_key;
-    uint64_t tweak = (uint64_t)record->stamp << 32 | record->key_length;
-    tweak ^= (uint64_t)(record->flags & ~(uint32_t)LC_RECORD_DEAD) << 16;
-    uint64_t sum = lc_hash(hash_key, key->bytes, key->length, tweak);
-    return lc_hash(hash_key, value, record->value_length, sum) == expected;
-}
-
 /* The bytes, once found. LC_RETRY: they changed under the copy. */
 static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
                                        const struct lc_key *key,
@@ -179,15 +168,12 @@ static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
                                        int64_t *result) {
     const struct lc_record *record = &hit->record;
     bool fits = record->value_length <= cap;
-    uint64_t checksum = 0;
-    uint64_t expires = LC_RACY(copy_expiry, lc_record_expiry(shard, record));
+    bool right = true;
     if (fits) {
         (void)LC_RACY(copy_value, lc_copy_racy(out, shard->heap + record->value_at,
                                                record->value_length));
-        if (record->flags & LC_RECORD_CHECKSUM) {
-            checksum = LC_RACY(copy_checksum,
-                               lc_load_relaxed(lc_record_checksum_word(shard, record)));
-        }
+        right = LC_RACY(copy_checksum,
+                        lc_append_verify_copy(shard, record, key->bytes, out));
     }
     if (!read_block_same(shard, hit)) {
         return LC_RETRY;
@@ -196,11 +182,10 @@ static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
                    lc_record_key(shard, record), record->key_length);
     LC_RACE_COUNTS(&shard->blocks[hit->block].bl_generation, hit->generation,
                    shard->heap + record->value_at, fits ? record->value_length : 0);
-    if (expires != UINT64_MAX && expires <= lc_os_now_ms()) {
+    if (lc_record_expired(record)) {
         return LC_ABSENT;
     }
-    if (fits && record->flags & LC_RECORD_CHECKSUM &&
-        !read_checks_out(shard, key, record, out, checksum)) {
+    if (!right) {
         read_add(shard->segment, LC_ROW_corrupt_reads);
         return LC_ABSENT;
     }
@@ -251,13 +236,13 @@ int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void 
         lc_shard_leave(shard);
     }
     if (verdict != LC_HIT) {
-        return LILCACHE_MISS;
+        return lc_segment_told(segment, LILCACHE_MISS);
     }
     read_note_hit(&hit);
     if (stamp) {
         *stamp = hit.record.stamp;
     }
-    return result;
+    return lc_segment_told(segment, result);
 }
 
 int64_t lilcache_gets(struct lilcache *cache, const void *key, size_t key_length,
@@ -304,16 +289,21 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
         if (verdict == LC_RETRY) {
             continue;
         }
-        uint64_t expires = LC_RACY(ttl_expiry, lc_record_expiry(shard, &hit.record));
+        uint64_t expires = hit.record.expires;
+        bool right = LC_RACY(ttl_checksum, lc_append_verify(shard, &hit.record));
         if (!read_block_same(shard, &hit)) {
             continue;
+        }
+        if (!right) {
+            read_add(segment, LC_ROW_corrupt_reads);
+            return LILCACHE_MISS;
         }
         uint64_t now = expires == UINT64_MAX ? 0 : lc_os_now_ms();
         if (expires <= now) {
             return LILCACHE_MISS;
         }
         *ttl_ms = expires == UINT64_MAX ? -1 : (int64_t)(expires - now);
-        return LILCACHE_OK;
+        return (int)lc_segment_told(segment, LILCACHE_OK);
     }
     read_add(segment, LC_ROW_contended_misses);
     return LILCACHE_MISS;
@@ -335,7 +325,7 @@ static enum lc_verdict read_pin_racy(const struct lc_shard *shard,
     bool held = ((again ^ hit->word) & ~LC_SLOT_HITS) == 0 && read_pages_same(hit) &&
                 read_block_same(shard, hit);
     enum lc_verdict verdict = held ? LC_HIT : LC_RETRY;
-    if (held && lc_record_expired(shard, &hit->record)) {
+    if (held && lc_record_expired(&hit->record)) {
         verdict = LC_ABSENT;
     } else if (held && !lc_append_verify(shard, &hit->record)) {
         read_add(segment, LC_ROW_corrupt_reads);
@@ -374,11 +364,15 @@ int64_t lilcache_pin(struct lilcache *cache, const void *key, size_t key_length,
     }
     if (verdict == LC_ABSENT) {
         read_add(segment, LC_ROW_misses);
-        return LILCACHE_MISS;
+        return lc_segment_told(segment, LILCACHE_MISS);
     }
     if (verdict == LC_RETRY || token < 0) {
         read_add(segment, token < 0 ? LC_ROW_view_copies : LC_ROW_contended_misses);
         return LILCACHE_NO_PIN;
+    }
+    if (lc_segment_told(segment, LILCACHE_OK) != LILCACHE_OK) {
+        lc_pin_drop(segment, token, false);
+        return LILCACHE_RETIRED;
     }
     lc_pin_keep(segment, token);
     read_note_hit(&hit);

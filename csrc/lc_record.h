@@ -11,6 +11,7 @@ struct lc_record {
     uint64_t offset;   /* byte in the heap */
     uint64_t total;    /* bytes, a multiple of 8 */
     uint64_t value_at; /* byte in the heap */
+    uint64_t expires;  /* ms of CLOCK_BOOTTIME, UINT64_MAX for ever */
     uint32_t key_at;   /* bytes from offset */
     uint32_t key_length;
     uint32_t value_length;
@@ -44,7 +45,23 @@ static inline struct shm_record *lc_record_at(const struct lc_shard *shard,
     return (struct shm_record *)(shard->heap + offset);
 }
 
-/* False: the header cannot be one of a valid record. */
+static inline uint64_t *lc_record_expiry_word(const struct lc_shard *shard,
+                                              const struct lc_record *record) {
+    return (uint64_t *)(shard->heap + record->offset + 16);
+}
+
+/* Work out places and size from offset, flags and lengths. */
+static inline void lc_record_lay_out(struct lc_record *record) {
+    record->key_at = record->flags & LC_RECORD_EXPIRES ? 24 : 12;
+    record->value_at =
+        lc_record_value_at(record->offset, record->flags, record->key_length);
+    record->total =
+        lc_record_end(record->value_at, record->flags, record->value_length) -
+        record->offset;
+}
+
+/* False: the header cannot be one of a valid record. Every record of a segment has a
+ * checksum, or none has: a damaged flag must not let a damaged value pass. */
 static inline bool lc_record_read(const struct lc_shard *shard, uint64_t offset,
                                   struct lc_record *out) {
     if (offset & 7 || offset + sizeof(struct shm_record) > shard->heap_bytes) {
@@ -56,12 +73,16 @@ static inline bool lc_record_read(const struct lc_shard *shard, uint64_t offset,
     out->flags = lc_load_relaxed16(&raw->rc_flags);
     out->value_length = lc_load_relaxed32(&raw->rc_value_length);
     out->stamp = lc_load_relaxed32(&raw->rc_stamp);
-    out->key_at = out->flags & LC_RECORD_EXPIRES ? 24 : 12;
-    out->value_at = lc_record_value_at(offset, out->flags, out->key_length);
-    uint64_t end = lc_record_end(out->value_at, out->flags, out->value_length);
-    out->total = end - offset;
-    return end <= shard->heap_bytes && out->key_length > 0 &&
-           out->total <= shard->record_max;
+    lc_record_lay_out(out);
+    if (out->key_length == 0 || out->total > shard->record_max ||
+        offset + out->total > shard->heap_bytes ||
+        ((out->flags & LC_RECORD_CHECKSUM) != 0) != shard->checksums) {
+        return false;
+    }
+    out->expires = out->flags & LC_RECORD_EXPIRES
+                       ? lc_load_relaxed(lc_record_expiry_word(shard, out))
+                       : UINT64_MAX;
+    return true;
 }
 
 static inline const uint8_t *lc_record_key(const struct lc_shard *shard,
@@ -77,23 +98,8 @@ static inline uint32_t lc_record_value_type(const struct lc_record *record) {
     return record->flags >> LC_RECORD_VALUE_TYPE_SHIFT;
 }
 
-static inline uint64_t *lc_record_expiry_word(const struct lc_shard *shard,
-                                              const struct lc_record *record) {
-    return (uint64_t *)(shard->heap + record->offset + 16);
-}
-
-/* Milliseconds of CLOCK_BOOTTIME, UINT64_MAX for ever. */
-static inline uint64_t lc_record_expiry(const struct lc_shard *shard,
-                                        const struct lc_record *record) {
-    return record->flags & LC_RECORD_EXPIRES
-               ? lc_load_relaxed(lc_record_expiry_word(shard, record))
-               : UINT64_MAX;
-}
-
-static inline bool lc_record_expired(const struct lc_shard *shard,
-                                     const struct lc_record *record) {
-    return record->flags & LC_RECORD_EXPIRES &&
-           lc_record_expiry(shard, record) <= lc_os_now_ms();
+static inline bool lc_record_expired(const struct lc_record *record) {
+    return record->expires != UINT64_MAX && record->expires <= lc_os_now_ms();
 }
 
 static inline uint64_t *lc_record_checksum_word(const struct lc_shard *shard,

@@ -98,7 +98,8 @@ static uint64_t recover_run(struct lc_shard *shard, uint32_t head) {
     struct lc_record record;
     while (at < fill && lc_record_read(shard, start + at, &record) &&
            at + record.total <= fill) {
-        if (!(record.flags & LC_RECORD_DEAD)) {
+        /* A damaged key would be found under what it has become [R2]. */
+        if (!(record.flags & LC_RECORD_DEAD) && lc_append_verify(shard, &record)) {
             recover_link(shard, &record);
         }
         at += record.total;
@@ -144,6 +145,13 @@ static void recover_empty(struct lc_shard *shard) {
     recover_set_phase(shard, LC_PHASE_NONE);
 }
 
+void lc_recover_damage_locked(struct lc_shard *shard) {
+    recover_rebuild(shard);
+    if (!lc_check_quick_locked(shard)) {
+        recover_empty(shard);
+    }
+}
+
 void lc_recover_locked(struct lc_shard *shard) {
     uint64_t phase = shard->ctl->sh_intent.in_phase;
     LC_CRASH(recover_begun);
@@ -160,8 +168,5 @@ void lc_recover_locked(struct lc_shard *shard) {
             return;
         }
     }
-    recover_rebuild(shard);
-    if (!lc_check_quick_locked(shard)) {
-        recover_empty(shard);
-    }
+    lc_recover_damage_locked(shard);
 }

@@ -9,4 +9,7 @@
  * killed and repeated at any point. */
 void lc_recover_locked(struct lc_shard *shard);
 
+/* The index does not fit together though nobody died: made anew from the records. */
+void lc_recover_damage_locked(struct lc_shard *shard);
+
 #endif

@@ -24,6 +24,7 @@
 
 #include "lc_atomic.h"
 #include "lc_fork.h"
+#include "lc_guard.h"
 #include "lc_hash.h"
 #include "lc_lock.h"
 #include "lc_object.h"
@@ -94,10 +95,16 @@ static int segment_fail(struct lilcache_error *error, int status, int os_errno,
     return status;
 }
 
-/* Copy the geometry into the process and point into the mapping. */
-static int segment_view(struct lc_segment *segment, const struct lc_geometry *g) {
-    struct shm_header *header = (struct shm_header *)segment->base;
-    segment->header = header;
+static uint64_t segment_checksum(const struct shm_header *header) {
+    return lc_hash(segment_name_key, header, offsetof(struct shm_header, hd_checksum),
+                   0);
+}
+
+/* Copy the geometry into the process and point into the mapping. header: a copy whose
+ * checksum is right. */
+static int segment_view(struct lc_segment *segment, const struct lc_geometry *g,
+                        const struct shm_header *header) {
+    segment->header = (struct shm_header *)segment->base;
     segment->size = g->size;
     segment->max_value = g->max_value;
     segment->shard_count = g->shard_count;
@@ -140,10 +147,10 @@ static int segment_view(struct lc_segment *segment, const struct lc_geometry *g)
     return LILCACHE_OK;
 }
 
-static int segment_write_header(struct lc_segment *segment, const struct lc_geometry *g,
-                                uint32_t flags) {
-    struct shm_header *header = (struct shm_header *)segment->base;
+static int segment_make_header(struct shm_header *header, const struct lc_geometry *g,
+                               uint32_t flags) {
     struct lc_os_id time_ns;
+    *header = (struct shm_header){0};
     int failed = lc_os_random(header->hd_hash_key, sizeof header->hd_hash_key);
     if (!failed) {
         failed = lc_os_boot_id(header->hd_boot_id);
@@ -173,8 +180,28 @@ static int segment_write_header(struct lc_segment *segment, const struct lc_geom
     header->hd_groups_at = g->groups_at;
     header->hd_blocks_at = g->blocks_at;
     header->hd_heap_at = g->heap_at;
-    header->hd_retired = 0;
+    header->hd_checksum = segment_checksum(header);
     return 0;
+}
+
+static int segment_map(struct lc_segment *segment, uint64_t size,
+                       const struct lilcache_options *options,
+                       struct lilcache_error *error) {
+    void *base;
+    int failed = lc_os_map(segment->fd, size, &base);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "mmap");
+    }
+    segment->base = base;
+    segment->size = size;
+    if (!(options->flags & LILCACHE_UNGUARDED)) {
+        failed = lc_guard_install();
+        if (failed) {
+            return segment_fail(error, LILCACHE_OS, failed, "sigaction");
+        }
+        lc_guard_add(base, size, segment->fd, &segment->id, &segment->lost);
+    }
+    return LILCACHE_OK;
 }
 
 static int segment_init_shard(struct lc_shard *shard) {
@@ -202,6 +229,7 @@ static int segment_init_shard(struct lc_shard *shard) {
 static int segment_make(struct lc_segment *segment,
                         const struct lilcache_options *options,
                         const struct lc_geometry *g, struct lilcache_error *error) {
+    struct shm_header header;
     int failed = 0;
     /* First of all, so that those it is meant for wait for it, and can replace it when
      * we die. */
@@ -219,20 +247,18 @@ static int segment_make(struct lc_segment *segment,
         }
         return segment_fail(error, LILCACHE_OS, failed, "posix_fallocate");
     }
-    void *base;
-    failed = lc_os_map(segment->fd, g->size, &base);
-    if (failed) {
-        return segment_fail(error, LILCACHE_OS, failed, "mmap");
+    int status = segment_map(segment, g->size, options, error);
+    if (status) {
+        return status;
     }
-    segment->base = base;
-    segment->size = g->size;
-    memset(base, 0, g->shards_at);
-    failed = segment_write_header(segment, g, options->flags);
+    failed = segment_make_header(&header, g, options->flags);
     if (failed) {
         return segment_fail(error, LILCACHE_OS, failed,
                             "/proc/sys/kernel/random/boot_id");
     }
-    int status = segment_view(segment, g);
+    memset(segment->base, 0, g->shards_at);
+    memcpy(segment->base, &header, offsetof(struct shm_header, hd_ready));
+    status = segment_view(segment, g, &header);
     if (status) {
         return segment_fail(error, status, ENOMEM, "calloc");
     }
@@ -249,37 +275,51 @@ static int segment_make(struct lc_segment *segment,
     return LILCACHE_OK;
 }
 
-/* Map a ready segment and check every number of its header [L1]. */
-static int segment_attach(struct lc_segment *segment, uint64_t size,
-                          struct lilcache_error *error) {
-    struct lc_geometry g;
+/* Check every number of a copy of the header [L1]. */
+static int segment_check_header(const struct shm_header *h, uint64_t size,
+                                struct lc_geometry *g, struct lilcache_error *error) {
     struct lc_os_id time_ns;
-    void *base;
-    int failed = lc_os_map(segment->fd, size, &base);
-    if (failed) {
-        return segment_fail(error, LILCACHE_OS, failed, "mmap");
-    }
-    segment->base = base;
-    segment->size = size;
-    const struct shm_header *h = base;
     if (h->hd_magic != LC_MAGIC || h->hd_layout != LC_LAYOUT_VERSION ||
-        h->hd_fingerprint != lc_segment_fingerprint() || h->hd_size != size ||
+        h->hd_fingerprint != lc_segment_fingerprint()) {
+        return segment_fail(error, LILCACHE_MISMATCH, 0, "header");
+    }
+    if (h->hd_checksum != segment_checksum(h) || h->hd_size != size ||
         h->hd_shard_count == 0 || h->hd_row_count == 0 ||
         !lc_geometry_make(h->hd_size, h->hd_max_value, h->hd_row_count,
-                          h->hd_shard_count, 1, &g) ||
-        h->hd_row_bytes != g.row_bytes || h->hd_row_pins != g.row_pins ||
-        h->hd_block_shift != g.block_shift || h->hd_block_count != g.block_count ||
-        h->hd_group_count != g.group_count || h->hd_rows_at != g.rows_at ||
-        h->hd_shards_at != g.shards_at || h->hd_shard_bytes != g.shard_bytes ||
-        h->hd_groups_at != g.groups_at || h->hd_blocks_at != g.blocks_at ||
-        h->hd_heap_at != g.heap_at) {
-        return segment_fail(error, LILCACHE_MISMATCH, 0, "header");
+                          h->hd_shard_count, 1, g) ||
+        h->hd_row_bytes != g->row_bytes || h->hd_row_pins != g->row_pins ||
+        h->hd_block_shift != g->block_shift || h->hd_block_count != g->block_count ||
+        h->hd_group_count != g->group_count || h->hd_rows_at != g->rows_at ||
+        h->hd_shards_at != g->shards_at || h->hd_shard_bytes != g->shard_bytes ||
+        h->hd_groups_at != g->groups_at || h->hd_blocks_at != g->blocks_at ||
+        h->hd_heap_at != g->heap_at) {
+        return segment_fail(error, LILCACHE_CORRUPT, 0, "header");
     }
     lc_os_namespace("time", &time_ns);
     if (h->hd_time_ns[0] != time_ns.device || h->hd_time_ns[1] != time_ns.inode) {
         return segment_fail(error, LILCACHE_NAMESPACE, 0, "time namespace");
     }
-    int status = segment_view(segment, &g);
+    return LILCACHE_OK;
+}
+
+/* Map a ready segment. */
+static int segment_attach(struct lc_segment *segment, uint64_t size,
+                          const struct lilcache_options *options,
+                          struct lilcache_error *error) {
+    struct shm_header header;
+    struct lc_geometry g;
+    int failed = lc_os_read(segment->fd, &header, sizeof header);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "pread");
+    }
+    int status = segment_check_header(&header, size, &g, error);
+    if (status == LILCACHE_OK) {
+        status = segment_map(segment, size, options, error);
+    }
+    if (status) {
+        return status;
+    }
+    status = segment_view(segment, &g, &header);
     return status ? segment_fail(error, status, ENOMEM, "calloc") : LILCACHE_OK;
 }
 
@@ -290,7 +330,9 @@ static bool segment_is_ready(int fd, uint64_t size) {
     if (size < LC_SIZE_MIN || lc_os_read(fd, &header, sizeof header) != 0) {
         return false;
     }
-    bool ready = header.hd_ready == LC_READY;
+    /* Cut short, it is of no use to those who are in it either. */
+    bool cut = header.hd_checksum == segment_checksum(&header) && size < header.hd_size;
+    bool ready = header.hd_ready == LC_READY && !cut;
     if (ready && lc_os_boot_id(boot_id) == 0) {
         /* Left over from another boot, on a file system that outlives it. */
         ready =
@@ -299,15 +341,13 @@ static bool segment_is_ready(int fd, uint64_t size) {
     return ready;
 }
 
-/* Somebody may work in it still. An object without our magic never had a page that we
- * could write to for sure. */
+/* Somebody may work in it still. */
 static void segment_set_retired(int fd) {
+    static const uint64_t retired = 1;
     struct shm_header header;
-    void *base;
-    if (lc_os_read(fd, &header, sizeof header) == 0 && header.hd_magic == LC_MAGIC &&
-        lc_os_map(fd, LC_HEADER_BYTES, &base) == 0) {
-        lc_store_release(&((struct shm_header *)base)->hd_retired, 1);
-        lc_os_unmap(base, LC_HEADER_BYTES);
+    if (lc_os_read(fd, &header, sizeof header) == 0 && header.hd_magic == LC_MAGIC) {
+        lc_os_write_at(fd, &retired, sizeof retired,
+                       offsetof(struct shm_header, hd_retired));
     }
 }
 
@@ -339,6 +379,7 @@ static struct lc_segment *segment_registered(const struct lc_os_id *id) {
 
 static void segment_free(struct lc_segment *segment) {
     if (segment->base) {
+        lc_guard_remove(segment->base);
         lc_os_unmap(segment->base, segment->size);
     }
     lc_object_close(segment, segment->lock_fd);
@@ -424,7 +465,10 @@ static int segment_try_named(struct lc_segment *segment,
         *again = true;
         return segment_fail(error, LILCACHE_OS, failed, "fstat");
     }
-    bool broken = !ready && file.size > 0 && !(options->flags & LILCACHE_ATTACH);
+    /* Empty, with processes in it: somebody cut it short. */
+    bool used =
+        file.size > 0 || lc_os_bytes_locked(segment->lock_fd, LC_ROW_BYTE, LC_ROWS_MAX);
+    bool broken = !ready && used && !(options->flags & LILCACHE_ATTACH);
     if (broken || (ready && (recreate || segment_get_retired(segment->fd)))) {
         failed = segment_take_name(segment, segment->fd);
         if (!failed) {
@@ -441,7 +485,7 @@ static int segment_try_named(struct lc_segment *segment,
         return LILCACHE_OK;
     }
     if (ready) {
-        status = segment_attach(segment, file.size, error);
+        status = segment_attach(segment, file.size, options, error);
     } else if (options->flags & LILCACHE_ATTACH) {
         status = segment_fail(error, LILCACHE_NOT_READY, 0, "attach");
     } else {
@@ -475,7 +519,11 @@ static int segment_make_anonymous(struct lc_segment *segment,
         return segment_fail(error, LILCACHE_OS, segment->lock_fd,
                             "open(/proc/self/fd)");
     }
-    return segment_make(segment, options, g, error);
+    int status = segment_make(segment, options, g, error);
+    if (status == LILCACHE_OK) {
+        lc_os_seal_size(segment->fd); /* a kernel that cannot leaves it to the guard */
+    }
+    return status;
 }
 
 static struct lc_segment *segment_blank(const char *object_name) {
@@ -616,30 +664,46 @@ void lilcache_close(struct lilcache *cache) {
     lc_fork_registry_unlock();
 }
 
+/* Take the name away if it is still this object's. */
+static int segment_unlink(struct lc_segment *segment) {
+    /* Under the object's creation byte, as everybody who replaces it [L4]. */
+    int own = lc_object_reopen(segment);
+    if (own < 0) {
+        return lc_object_refused(own);
+    }
+    int status =
+        segment_lock_creation(own, lc_os_monotonic_ms() + SEGMENT_CREATE_WAIT_MS, NULL);
+    int fd = status == LILCACHE_OK ? lc_os_shm_open(segment->object_name) : -1;
+    if (lc_object_is(segment, fd)) {
+        int failed = segment_take_name(segment, fd);
+        status = failed ? lc_object_refused(failed) : LILCACHE_OK;
+    }
+    lc_os_close(fd);
+    lc_os_close(own);
+    return status;
+}
+
 int lilcache_retire(struct lilcache *cache) {
     struct lc_segment *segment = cache->segment;
-    int status = LILCACHE_OK;
-    if (!segment->anonymous) {
-        /* Under the object's creation byte, as everybody who replaces it [L4]. */
-        int own = lc_object_reopen(segment);
-        if (own < 0) {
-            return lc_object_refused(own);
-        }
-        status = segment_lock_creation(
-            own, lc_os_monotonic_ms() + SEGMENT_CREATE_WAIT_MS, NULL);
-        int fd = status == LILCACHE_OK ? lc_os_shm_open(segment->object_name) : -1;
-        if (lc_object_is(segment, fd)) {
-            int failed = segment_take_name(segment, fd);
-            status = failed ? lc_object_refused(failed) : LILCACHE_OK;
-        }
-        lc_os_close(fd);
-        lc_os_close(own);
-    }
+    int status = segment->anonymous ? LILCACHE_OK : segment_unlink(segment);
     if (status == LILCACHE_OK) {
         /* Release: who sees it finds the name gone, and starts anew. */
         lc_store_release(&segment->header->hd_retired, 1);
     }
     return status;
+}
+
+/* Somebody cut the object short. What is left of it is nothing to go on with, and those
+ * who have not noticed yet are told. */
+static int segment_leave_lost(struct lc_segment *segment) {
+    if (lc_load_relaxed32(&segment->lost) != LC_LOST_LEFT) {
+        lc_store_relaxed32(&segment->lost, LC_LOST_LEFT);
+        if (!segment->anonymous) {
+            segment_unlink(segment);
+        }
+        lc_store_release(&segment->header->hd_retired, 1);
+    }
+    return LILCACHE_RETIRED;
 }
 
 int lc_segment_alive(struct lc_segment *segment) {
@@ -656,9 +720,12 @@ int lc_segment_alive(struct lc_segment *segment) {
             lc_store_release(&segment->header->hd_retired, 1);
         }
     }
-    return LC_UNLIKELY(lc_load_acquire(&segment->header->hd_retired) != 0)
-               ? LILCACHE_RETIRED
-               : LILCACHE_OK;
+    bool retired = lc_load_acquire(&segment->header->hd_retired) != 0;
+    /* Behind the look at the header, which may be what has gone. */
+    if (LC_UNLIKELY(lc_load_relaxed32(&segment->lost) != 0)) {
+        return segment_leave_lost(segment);
+    }
+    return LC_UNLIKELY(retired) ? LILCACHE_RETIRED : LILCACHE_OK;
 }
 
 int lilcache_created(const struct lilcache *cache) { return cache->created; }

@@ -161,5 +161,5 @@ int lilcache_check(struct lilcache *cache, char *report, size_t cap) {
         violated = !lc_check_all_locked(shard, report, cap);
         lc_shard_leave(shard);
     }
-    return violated;
+    return (int)lc_segment_told(segment, violated);
 }

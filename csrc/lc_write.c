@@ -19,6 +19,7 @@
 #include "lc_crash.h"
 #include "lc_evict.h"
 #include "lc_pin.h"
+#include "lc_recover.h"
 #include "lc_row.h"
 #include "lc_segment.h"
 #include "lc_shard.h"
@@ -52,6 +53,17 @@ static int write_enter(struct lc_shard *shard, uint32_t wait_ms) {
     return status;
 }
 
+/* The same for a write to this key, whose part of the index may be damaged. */
+static int write_enter_for(struct lc_shard *shard, const struct lc_key *key,
+                           uint32_t wait_ms) {
+    int status = write_enter(shard, wait_ms);
+    if (status == LILCACHE_OK &&
+        LC_UNLIKELY(!lc_index_sound_locked(shard, key->hash))) {
+        lc_recover_damage_locked(shard);
+    }
+    return status;
+}
+
 /* Leave, and see to pins of the dead if they are in the way. */
 static void write_leave(struct lc_shard *shard, int status) {
     struct lc_segment *segment = shard->segment;
@@ -72,10 +84,12 @@ static void write_count(struct lc_segment *segment, enum lc_row_counter which) {
     }
 }
 
-/* Whether the record matches its checksum; a mismatch is counted. */
-static bool write_verify_locked(const struct lc_shard *shard,
-                                const struct lc_record *record) {
-    bool right = lc_append_verify(shard, record);
+/* Whether the record matches its checksum; a mismatch is counted. value: a copy of what
+ * it holds, or NULL. */
+static bool write_verify_locked(const struct lc_shard *shard, const struct lc_key *key,
+                                const struct lc_record *record, const void *value) {
+    bool right = lc_append_verify_copy(shard, record, key->bytes,
+                                       value ? value : shard->heap + record->value_at);
     if (!right) {
         write_count(shard->segment, LC_ROW_corrupt_reads);
     }
@@ -91,7 +105,7 @@ static void write_look_locked(const struct lc_shard *shard, const struct lc_key 
         uint32_t block = lc_block_of(shard, spot->found.record.offset);
         uint32_t epoch = lc_word_epoch(shard->blocks[block].bl_word);
         spot->visible = epoch == (uint32_t)shard->ctl->sh_epoch &&
-                        !lc_record_expired(shard, &spot->found.record);
+                        !lc_record_expired(&spot->found.record);
     }
 }
 
@@ -175,19 +189,28 @@ static int write_publish_locked(struct lc_shard *shard, const struct lc_key *key
     return LILCACHE_OK;
 }
 
-static int write_allowed(const struct write_spot *spot,
+/* A condition on a damaged record is one on none: as a get would find it. */
+static int write_allowed(const struct lc_shard *shard, const struct lc_key *key,
+                         const struct write_spot *spot,
                          const struct lc_condition *condition) {
+    bool visible = spot->visible;
+    if (condition->mode == LILCACHE_SET && !condition->stamped) {
+        return LILCACHE_OK;
+    }
+    if (visible) {
+        visible = write_verify_locked(shard, key, &spot->found.record, NULL);
+    }
     if (condition->stamped) {
-        if (!spot->visible) {
+        if (!visible) {
             return LILCACHE_MISS;
         }
         return spot->found.record.stamp == condition->stamp ? LILCACHE_OK
                                                             : LILCACHE_EXISTS;
     }
-    if (condition->mode == LILCACHE_ADD && spot->visible) {
+    if (condition->mode == LILCACHE_ADD && visible) {
         return LILCACHE_EXISTS;
     }
-    if (condition->mode == LILCACHE_REPLACE && !spot->visible) {
+    if (condition->mode == LILCACHE_REPLACE && !visible) {
         return LILCACHE_MISS;
     }
     return LILCACHE_OK;
@@ -201,7 +224,7 @@ static int write_check_locked(const struct lc_shard *shard, const struct lc_key 
         return LILCACHE_OK;
     }
     write_look_locked(shard, key, &spot);
-    return write_allowed(&spot, condition);
+    return write_allowed(shard, key, &spot, condition);
 }
 
 static int write_store_locked(struct lc_shard *shard, const struct lc_key *key,
@@ -214,7 +237,8 @@ static int write_store_locked(struct lc_shard *shard, const struct lc_key *key,
         status = write_room_locked(shard, key, lc_append_bytes(shard, source), &spot);
     }
     if (status == LILCACHE_OK) {
-        status = write_allowed(&spot, condition); /* eviction may have taken the key */
+        status = write_allowed(shard, key, &spot,
+                               condition); /* eviction may have taken the key */
     }
     if (status != LILCACHE_OK) {
         return status;
@@ -230,7 +254,7 @@ static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
                          struct lc_source *source, const struct lc_condition *condition,
                          struct lc_record *record, uint64_t *generation, int64_t *pin) {
     struct write_spot spot;
-    int status = write_enter(shard, LILCACHE_SLICE_MS);
+    int status = write_enter_for(shard, key, LILCACHE_SLICE_MS);
     if (status != LILCACHE_OK) {
         return status;
     }
@@ -265,8 +289,9 @@ static int write_commit_large(struct lc_shard *shard, const struct lc_key *key,
     struct write_spot spot;
     int status = LILCACHE_BUSY;
     for (int i = 0; status == LILCACHE_BUSY && i < WRITE_COMMIT_SLICES; i++) {
-        status = write_enter(
-            shard, LILCACHE_SLICE_MS); /* all the copying would have been for nothing */
+        status = write_enter_for(
+            shard, key,
+            LILCACHE_SLICE_MS); /* all the copying would have been for nothing */
     }
     if (status != LILCACHE_OK) {
         return status;
@@ -281,7 +306,7 @@ static int write_commit_large(struct lc_shard *shard, const struct lc_key *key,
         status = LILCACHE_RETIRED; /* the run was evicted or cleared: start again */
     } else {
         write_look_locked(shard, key, &spot);
-        status = write_allowed(&spot, condition);
+        status = write_allowed(shard, key, &spot, condition);
         if (status == LILCACHE_OK) {
             status = write_publish_locked(shard, key, &spot, record);
         }
@@ -310,7 +335,7 @@ static int write_large(struct lc_shard *shard, const struct lc_key *key,
 static int write_small(struct lc_shard *shard, const struct lc_key *key,
                        struct lc_source *source, const struct lc_condition *condition,
                        uint32_t wait_ms) {
-    int status = write_enter(shard, wait_ms);
+    int status = write_enter_for(shard, key, wait_ms);
     if (status == LILCACHE_OK) {
         status = write_store_locked(shard, key, source, condition);
         write_leave(shard, status);
@@ -359,7 +384,7 @@ int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
     if (status == LILCACHE_OK) {
         write_count(segment, LC_ROW_sets);
     }
-    return status;
+    return (int)lc_segment_told(segment, status);
 }
 
 int lilcache_set(struct lilcache *cache, const void *key, size_t key_length,
@@ -417,7 +442,7 @@ int lc_write_delete(struct lc_segment *segment, const struct lc_key *key,
                     uint32_t wait_ms) {
     struct lc_shard *shard = lc_shard_of(segment, key->hash);
     struct write_spot spot;
-    int status = write_enter(shard, wait_ms);
+    int status = write_enter_for(shard, key, wait_ms);
     if (status != LILCACHE_OK) {
         return status;
     }
@@ -427,7 +452,7 @@ int lc_write_delete(struct lc_segment *segment, const struct lc_key *key,
     if (status == LILCACHE_OK) {
         write_count(segment, LC_ROW_deletes);
     }
-    return status;
+    return (int)lc_segment_told(segment, status);
 }
 
 int lilcache_delete(struct lilcache *cache, const void *key, size_t key_length,
@@ -456,7 +481,7 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
         return status;
     }
     struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
-    status = write_enter(shard, LILCACHE_SLICE_MS);
+    status = write_enter_for(shard, &made, LILCACHE_SLICE_MS);
     if (status != LILCACHE_OK) {
         return status;
     }
@@ -468,7 +493,7 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
         if (spot.visible) {
             memcpy(out, shard->heap + record->value_at, record->value_length);
             result = LILCACHE_PACK(lc_record_value_type(record), record->value_length);
-            if (!write_verify_locked(shard, record)) {
+            if (!write_verify_locked(shard, &made, record, out)) {
                 result = LILCACHE_MISS;
             }
         }
@@ -481,31 +506,31 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
     if (result >= 0) {
         write_count(cache->segment, LC_ROW_deletes);
     }
-    return result;
+    return lc_segment_told(cache->segment, result);
 }
 
-/* Store what `found` holds once more, with other expiry or value; keeps key and type.
- */
+/* Store what is there once more, with another expiry, or, if source has one, another
+ * value; keeps key and type. */
 static int write_again_locked(struct lc_shard *shard, const struct lc_key *key,
-                              struct lc_source *source, const void *value,
-                              bool new_stamp) {
+                              struct lc_source *source) {
     struct write_spot spot;
     struct lc_record record;
     int status = write_room_locked(shard, key, lc_append_bytes(shard, source), &spot);
     if (status != LILCACHE_OK) {
         return status;
     }
-    if (!value) {
-        if (!spot.visible) {
-            return LILCACHE_MISS; /* evicted to make room for itself */
-        }
-        source->value = shard->heap + spot.found.record.value_at;
-    }
-    if (new_stamp) {
+    if (source->value) {
         source->stamp = (uint32_t)++shard->ctl->sh_stamp;
+    } else if (!spot.visible ||
+               spot.found.record.value_length != source->value_length) {
+        return LILCACHE_MISS; /* evicted to make room for itself */
     }
     lc_append_head_locked(shard, source, spot.at, &record);
-    lc_append_value(shard, source, &record);
+    if (source->value) {
+        lc_append_value(shard, source, &record);
+    } else {
+        lc_append_again(shard, &spot.found.record, &record);
+    }
     return write_publish_locked(shard, key, &spot, &record);
 }
 
@@ -539,13 +564,13 @@ static int write_touch_locked(struct lc_shard *shard, const struct lc_key *key,
     if (!(record->flags & LC_RECORD_EXPIRES) && expires == UINT64_MAX) {
         return LILCACHE_OK;
     }
-    if (!write_verify_locked(shard, record)) {
+    if (!write_verify_locked(shard, key, record, NULL)) {
         lc_index_change_locked(shard, &spot.found.place, 0, record->total, 0);
         return LILCACHE_MISS;
     }
     struct lc_source source = write_source_of(key, record);
     source.expires = expires;
-    return write_again_locked(shard, key, &source, NULL, false);
+    return write_again_locked(shard, key, &source);
 }
 
 int lilcache_touch(struct lilcache *cache, const void *key, size_t key_length,
@@ -559,13 +584,13 @@ int lilcache_touch(struct lilcache *cache, const void *key, size_t key_length,
         return status;
     }
     struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
-    status = write_enter(shard, LILCACHE_SLICE_MS);
+    status = write_enter_for(shard, &made, LILCACHE_SLICE_MS);
     if (status == LILCACHE_OK) {
         status = write_touch_locked(
             shard, &made, ttl_ms ? lc_os_now_ms() + (uint64_t)ttl_ms : UINT64_MAX);
         write_leave(shard, status);
     }
-    return status;
+    return (int)lc_segment_told(cache->segment, status);
 }
 
 static int write_incr_locked(struct lc_shard *shard, const struct lc_key *key,
@@ -574,20 +599,22 @@ static int write_incr_locked(struct lc_shard *shard, const struct lc_key *key,
     struct write_spot spot;
     struct lc_source source;
     write_look_locked(shard, key, &spot);
+    const struct lc_record *record = &spot.found.record;
+    int64_t value = 0;
+    bool fits = spot.visible && record->value_length == sizeof value;
+    if (fits) {
+        memcpy(&value, shard->heap + record->value_at, sizeof value);
+    }
     /* A damaged counter counts as none, so that its sum gets no fresh checksum. */
-    if (spot.visible && write_verify_locked(shard, &spot.found.record)) {
-        const struct lc_record *record = &spot.found.record;
-        int64_t value;
-        if (lc_record_value_type(record) != LILCACHE_TYPE_INT64 ||
-            record->value_length != sizeof value) {
+    if (spot.visible && write_verify_locked(shard, key, record, fits ? &value : NULL)) {
+        if (lc_record_value_type(record) != LILCACHE_TYPE_INT64 || !fits) {
             return LILCACHE_NOT_INTEGER;
         }
-        memcpy(&value, shard->heap + record->value_at, sizeof value);
         if (__builtin_add_overflow(value, delta, result)) {
             return LILCACHE_OVERFLOW;
         }
         source = write_source_of(key, record);
-        source.expires = lc_record_expiry(shard, record);
+        source.expires = record->expires;
     } else {
         if (!initial) {
             return LILCACHE_MISS;
@@ -603,7 +630,7 @@ static int write_incr_locked(struct lc_shard *shard, const struct lc_key *key,
         };
     }
     source.value = result;
-    return write_again_locked(shard, key, &source, result, true);
+    return write_again_locked(shard, key, &source);
 }
 
 int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
@@ -620,7 +647,7 @@ int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
     }
     struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
     uint64_t expires = ttl_ms > 0 ? lc_os_now_ms() + (uint64_t)ttl_ms : UINT64_MAX;
-    status = write_enter(shard, LILCACHE_SLICE_MS);
+    status = write_enter_for(shard, &made, LILCACHE_SLICE_MS);
     if (status == LILCACHE_OK) {
         status = write_incr_locked(shard, &made, delta, initial, expires, result);
         write_leave(shard, status);
@@ -628,7 +655,7 @@ int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
     if (status == LILCACHE_OK) {
         write_count(cache->segment, LC_ROW_sets);
     }
-    return status;
+    return (int)lc_segment_told(cache->segment, status);
 }
 
 static int write_clear_shard(struct lc_shard *shard) {
@@ -654,5 +681,5 @@ int lilcache_clear(struct lilcache *cache) {
          i++) {
         status = write_clear_shard(&cache->segment->shards[i]);
     }
-    return status;
+    return (int)lc_segment_told(cache->segment, status);
 }

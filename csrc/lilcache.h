@@ -52,6 +52,7 @@ enum lilcache_flag {
     LILCACHE_CHECKSUMS = 2, /* every record carries a checksum, verified by reads */
     LILCACHE_RECREATE = 4, /* retire a live segment of that name and create a new one */
     LILCACHE_ATTACH = 8,   /* never create: OS with ENOENT when there is none */
+    LILCACHE_UNGUARDED = 16, /* leave SIGBUS alone: docs/decisions/0006 */
 };
 
 struct lilcache; /* this process's attachment to one segment */

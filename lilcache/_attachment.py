@@ -46,6 +46,7 @@ class Attachment:
         max_processes: int | None = None,
         owner: Account = None,
         group: Account = None,
+        guard: bool | None = None,
         serializer: Union[str, Serializer] = "auto",
         signing_key: bytes | None = None,
         lock_timeout: float = 1.0,
@@ -70,6 +71,10 @@ class Attachment:
                 that drops its privileges later.
             group: Group, likewise, whose members may then read and write it. Members
                 other than the owner name both owner and group.
+            guard: Whether a segment that somebody cuts short is left for a new one
+                instead of killing the process by SIGBUS. False leaves that signal
+                alone; the default is True unless LILCACHE_GUARD is 0. What the first
+                cache of a process in a segment says holds for all there.
             serializer: "auto", "pickle", "safe" or an object with dumps and loads; see
                 lilcache.serializers.
             signing_key: At least 16 secret bytes: every value is then signed, and none
@@ -92,6 +97,7 @@ class Attachment:
             max_processes=max_processes,
             owner=owner,
             group=group,
+            guard=guard,
         )
         self._open(options, serializer, signing_key, lock_timeout)
 

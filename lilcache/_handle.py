@@ -264,4 +264,5 @@ def _flags(options: Options, recreate: bool) -> int:
         "checksums": options.checksums,
         "recreate": recreate,
     }
-    return sum(bit for name, bit in _CREATE_FLAGS.items() if chosen[name])
+    flags = sum(bit for name, bit in _CREATE_FLAGS.items() if chosen[name])
+    return flags if options.guard else flags | lib.LILCACHE_UNGUARDED

@@ -52,6 +52,7 @@ class _Lib:
     LILCACHE_CHECKSUMS: int
     LILCACHE_RECREATE: int
     LILCACHE_ATTACH: int
+    LILCACHE_UNGUARDED: int
 
     def lilcache_open(self, options: CData, out: CData, error: CData, /) -> int: ...
     def lilcache_close(self, cache: CData, /) -> None: ...

@@ -46,6 +46,7 @@ class Options:
     anonymous: bool = False
     recreate: bool = False
     checksums: bool = False
+    guard: bool = True
 
     @property
     def object_name(self) -> str:
@@ -64,6 +65,7 @@ def make_options(
     max_processes: int | None,
     owner: Account,
     group: Account,
+    guard: bool | None,
 ) -> Options:
     """Return checked options.
 
@@ -87,7 +89,13 @@ def make_options(
         anonymous=bool(anonymous),
         recreate=bool(recreate),
         checksums=bool(checksums),
+        guard=default_guard() if guard is None else bool(guard),
     )
+
+
+def default_guard() -> bool:
+    """Return whether SIGBUS is handled when nobody says: unless LILCACHE_GUARD is 0."""
+    return os.environ.get("LILCACHE_GUARD", "1") != "0"
 
 
 def default_name(owner: int = -1) -> str:

@@ -88,15 +88,19 @@ def status_text(status: int) -> str:
     return str(ffi.string(lib.lilcache_status_text(status)).decode())
 
 
-def error_for(status: int, segment: str, detail: str = "") -> LilcacheError:
+def error_for(
+    status: int, segment: str, detail: str = "", remedy: str = ""
+) -> LilcacheError:
     """Return the exception of an error code.
 
     Args:
         status: A code of status.def that is no outcome.
         segment: The name of the cache.
         detail: What the caller knows besides, e.g. which key and how long.
+        remedy: What to do about it, if that is not what the table says.
     """
-    kind, remedy = ERRORS.get(status_name(status), (SegmentError, "report a defect"))
+    kind, usual = ERRORS.get(status_name(status), (SegmentError, "report a defect"))
+    remedy = remedy or usual
     about = f" ({detail})" if detail else ""
     return kind(f"cache {segment!r}: {status_text(status)}{about}: {remedy}")
 
@@ -113,6 +117,10 @@ def open_error(failure: Any, options: Options) -> LilcacheError:
     if status_name(failure.status) in ABOUT_THE_OBJECT:
         about = f"{object_path(options)}: {reason}"
         return error_for(failure.status, options.name, about)
+    if status_name(failure.status) == "CORRUPT":
+        about = f"{object_path(options)}: {reason}"
+        remedy = "remove the object with recreate=True"
+        return error_for(failure.status, options.name, about, remedy)
     if status_name(failure.status) != "OS":
         return error_for(failure.status, options.name, f"at {step}" if step else "")
     if code == errno.ENOSPC:

@@ -6,6 +6,7 @@ static struct shm_shard *shared_shard(void) {
     void *at =
         mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(at != MAP_FAILED);
+    CHECK_EQ(lc_lock_setup(), 0);
     CHECK_EQ(lc_lock_init(at), 0);
     return at;
 }

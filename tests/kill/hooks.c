@@ -331,6 +331,8 @@ CALL(int, shm_unlink, (const char *path), (path))
 CALL(int, memfd_create, (const char *path, unsigned flags), (path, flags))
 CALL(int, fchown, (int fd, uid_t user, gid_t group), (fd, user, group))
 CALL(int, close, (int fd), (fd))
+CALL(ssize_t, pwrite, (int fd, const void *bytes, size_t length, off_t from),
+     (fd, bytes, length, from))
 CALL(int, munmap, (void *at, size_t bytes), (at, bytes))
 
 int __real_fchmod(int fd, mode_t mode);

@@ -20,7 +20,13 @@ HOOK = re.compile(
 )
 INSTRUCTION = re.compile(r"\s*([0-9a-f]+):\s+(.*)$")
 FUNCTION = re.compile(r"[0-9a-f]+ <([\w.]+)>:$")
-NO_STORE = {"__wrap_memcmp", "__wrap_getrandom", "__wrap_open", "__wrap_close", "__wrap_munmap"}
+NO_STORE = {
+    "__wrap_memcmp",
+    "__wrap_getrandom",
+    "__wrap_open",
+    "__wrap_close",
+    "__wrap_munmap",
+}
 
 
 def places(program: str) -> dict[int, str]:

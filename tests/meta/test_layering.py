@@ -43,7 +43,9 @@ C_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"lc_atomic", "lc_os", "lc_hash", "lc_race", "lilcache"}),
     frozenset({"lc_layout"}),
     frozenset({"lc_handle"}),
-    frozenset({"lc_lock", "lc_crash", "lc_counter", "lc_object", "lc_record"}),
+    frozenset(
+        {"lc_lock", "lc_crash", "lc_counter", "lc_object", "lc_record", "lc_guard"}
+    ),
     frozenset({"lc_block", "lc_row"}),
     frozenset({"lc_append", "lc_pages", "lc_pin", "lc_fork"}),
     frozenset({"lc_index"}),

@@ -58,7 +58,7 @@ SIGNATURES = {
     "init": (
         "(name=None, *, size_mb=None, max_value_mb=None, anonymous=False,"
         " recreate=False, checksums=False, max_processes=None, owner=None, group=None,"
-        " serializer='auto', signing_key=None, lock_timeout=1.0)"
+        " guard=None, serializer='auto', signing_key=None, lock_timeout=1.0)"
     ),
     "is_copy": "(view)",
 }

@@ -177,8 +177,8 @@ proctype worker() {
     INSTEAD(pages_first, LOOK_AT_PAGES(); LOOK_AT_SLOT())
     :: else -> LOOK_AT_SLOT(); LOOK_AT_PAGES()
     fi;
-    /* @code csrc/lc_record.h lc_record_expiry */
-    LOAD(RELAXED, EXPIRED, expired); /* lc_load_relaxed(lc_record_expiry_word(shard, record)) */
+    /* @code csrc/lc_record.h lc_record_read */
+    LOAD(RELAXED, EXPIRED, expired); /* lc_load_relaxed(lc_record_expiry_word(shard, out)) */
     if
     INSTEAD(block_first, skip)
     :: else -> LOOK_AT_BLOCK()

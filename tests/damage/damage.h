@@ -1,0 +1,95 @@
+/* What the parts of the driver share. */
+#ifndef DAMAGE_H
+#define DAMAGE_H
+
+#include "cachetest.h"
+
+#define SEGMENT_BYTES (1 * MIB)
+#define KEYS          160
+#define COUNTER       KEYS /* the key of a number */
+#define FRESH         (KEYS + 1)
+#define COUNTER_FROM  1000
+#define COUNTER_TO    1000000
+
+/* --- what is damaged ---------------------------------------------------------------
+ */
+
+enum region {
+    HEADER,
+    ROWS,
+    CONTROL,
+    LOCK, /* the mutex's own words, counted apart */
+    INTENT,
+    GROUPS,
+    BLOCKS,
+    INDEX,
+    RECORDS,
+    ANYWHERE, /* hostile writers */
+    REGIONS
+};
+
+extern const char *const region_names[REGIONS];
+
+struct piece {
+    uint64_t at; /* byte of the segment */
+    uint64_t bytes;
+};
+
+#define PIECES_MAX 4096
+
+struct map {
+    struct piece pieces[REGIONS][PIECES_MAX];
+    uint32_t count[REGIONS];
+    uint64_t bytes[REGIONS];
+};
+
+/* Where everything is, in this segment as it is now. */
+void map_make(struct lilcache *cache, struct map *map);
+/* Byte number n of a region. */
+uint64_t map_byte(const struct map *map, enum region region, uint64_t n);
+
+/* --- states ------------------------------------------------------------------------
+ */
+
+struct state {
+    const char *name;
+    void (*prepare)(struct lilcache *cache);
+    bool checksums;
+    bool busy;   /* another process writes meanwhile */
+    bool thrice; /* every bit of it in the gate: header, control, intent, groups */
+};
+
+extern const struct state states[];
+extern const size_t state_count;
+
+/* --- victims -----------------------------------------------------------------------
+ */
+
+/* What one victim met; in memory that the driver sees. */
+struct met {
+    uint64_t wrong;
+    char which[120]; /* the first wrong value */
+    uint64_t misses;
+    uint64_t corrupt; /* operations that said so, checks that were violated */
+    uint64_t busy;
+    uint64_t other; /* RETIRED, NO_SPACE and the like */
+    int refused;    /* the status of attaching anew, when it was no success */
+    bool usable;
+    bool ended;
+    uint64_t operations;
+    uint64_t slowest_us;
+    uint64_t repaired, rebuilt, emptied; /* as the statistics say afterwards */
+    char at[48];                         /* the operation under way */
+};
+
+/* Store value number `seed` under key n; what is read must be one of those. */
+int victim_set(struct lilcache *cache, uint64_t n, uint64_t seed, int64_t ttl_ms);
+void victim_fill(struct lilcache *cache, uint64_t keys);
+
+/* Operations of every kind; then attach anew, or first. */
+void victim_round(struct lilcache *cache, const char *name, bool anew_first,
+                  uint64_t seed, struct met *met);
+/* At full speed until killed. */
+void victim_write(struct lilcache *cache, uint64_t seed, struct met *met);
+
+#endif
