@@ -426,6 +426,20 @@ uint32_t lc_index_wants_locked(const struct lc_shard *shard) {
     return lc_pages_next_locked(shard);
 }
 
+/* Move a group out of a block. A page there that still says it is the group's, although
+ * no page of the group's list lies there any more, is a damaged owner word: it would be
+ * moved again and again. */
+static bool group_leave(struct lc_shard *shard, uint32_t number, uint32_t block) {
+    uint32_t pages = (uint32_t)(shard->groups[number].gr_dir >> 32);
+    if (!group_rebuild(shard, number, pages, block)) {
+        return false;
+    }
+    if (lc_pages_owner_locked(shard, block) == number) {
+        lc_group_repair_locked(shard, number);
+    }
+    return true;
+}
+
 /* Move one group out of the lowest index block when the others have room for all of its
  * pages, and free the block once it is empty. */
 static void group_compact(struct lc_shard *shard) {
@@ -446,8 +460,7 @@ static void group_compact(struct lc_shard *shard) {
     }
     uint32_t number = lc_pages_owner_locked(shard, lowest);
     if (number != LC_NO_BLOCK) {
-        uint32_t pages = (uint32_t)(shard->groups[number].gr_dir >> 32);
-        group_rebuild(shard, number, pages, lowest);
+        group_leave(shard, number, lowest);
     }
 }
 
@@ -461,8 +474,7 @@ bool lc_index_empty_lowest_locked(struct lc_shard *shard) {
         if (number == LC_NO_BLOCK) {
             break;
         }
-        uint32_t pages = (uint32_t)(shard->groups[number].gr_dir >> 32);
-        if (!group_rebuild(shard, number, pages, lowest)) {
+        if (!group_leave(shard, number, lowest)) {
             return false;
         }
     }

@@ -296,4 +296,30 @@ TEST(without_a_page_a_record_is_sacrificed, 30) {
     lilcache_close(cache);
 }
 
+/* A damaged owner word: the group that it names does not list the page, so moving the
+ * group does not empty the block. */
+TEST(page_whose_owner_does_not_list_it, 20) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    struct lc_shard *shard = ct_shard(cache);
+    for (uint64_t n = 0; n < 1900; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 4), LILCACHE_OK);
+    }
+    uint32_t lowest = lc_pages_lowest_locked(shard);
+    uint32_t *owners =
+        (uint32_t *)(shard->heap + ((uint64_t)lowest << shard->block_shift));
+    uint32_t i = shard->owner_pages;
+    while (owners[i] != 0) {
+        CHECK(++i < 1u << shard->page_shift);
+    }
+    owners[i] = 1;
+    CHECK_EQ(lc_shard_enter(shard, 1000), LILCACHE_OK);
+    CHECK(lc_index_empty_lowest_locked(shard));
+    lc_shard_leave(shard);
+    ct_check(cache);
+    for (uint64_t n = 0; n < 1900; n++) {
+        CHECK_EQ(ct_get(cache, n, n, 4), CT_RIGHT);
+    }
+    lilcache_close(cache);
+}
+
 int main(int argc, char **argv) { return lct_main(argc, argv); }
