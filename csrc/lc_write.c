@@ -15,6 +15,7 @@
 
 #include "lc_append.h"
 #include "lc_block.h"
+#include "lc_check.h"
 #include "lc_counter.h"
 #include "lc_crash.h"
 #include "lc_evict.h"
@@ -64,9 +65,13 @@ static int write_enter_for(struct lc_shard *shard, const struct lc_key *key,
     return status;
 }
 
-/* Leave, and see to pins of the dead if they are in the way. */
+/* Leave, and see to what was in the way: pins of the dead, or a shard that is mistaken
+ * about its own space, for which nobody else would come. */
 static void write_leave(struct lc_shard *shard, int status) {
     struct lc_segment *segment = shard->segment;
+    if (LC_UNLIKELY(status == LILCACHE_NO_SPACE) && !lc_check_quick_locked(shard)) {
+        lc_recover_locked(shard);
+    }
     bool wanted = shard->ctl->sh_parked_blocks > 0 ||
                   lc_load_relaxed32(&segment->sweep_wanted) != 0;
     lc_shard_leave(shard);

@@ -197,6 +197,17 @@ TEST(damaged_record_costs_its_run, 20) {
 }
 
 /* What is gone stays gone: overwritten, deleted, expired, cleared, never published. */
+/* Counts that leave no room, and no owner who died: the write itself sees to it. */
+TEST(miscounted_pages_leave_room, 20) {
+    t.cache = ct_open(1 * MIB);
+    ct_shard(t.cache)->ctl->sh_index_blocks = 100;
+    CHECK_EQ(ct_set(t.cache, 1, 1, 100), LILCACHE_OK);
+    CHECK_EQ(ct_get(t.cache, 1, 1, 100), CT_RIGHT);
+    ct_check(t.cache);
+    CHECK_EQ(ct_stat(t.cache, "repaired"), 1);
+    lilcache_close(t.cache);
+}
+
 /* Its key is another now, of another group or shard: it must not be linked. */
 TEST(damaged_record_is_not_rebuilt, 20) {
     fresh(4 * MIB, LILCACHE_CHECKSUMS);
