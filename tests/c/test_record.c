@@ -32,6 +32,8 @@ TEST(written_and_read, 10) {
     struct lc_record record;
     struct lc_record again;
     struct lc_source source = source_of("a value", 7);
+    memset(&record, 0, sizeof record); /* padding, too */
+    memset(&again, 0, sizeof again);
     uint64_t at = append(shard, &source, &record);
     CHECK(lc_record_read(shard, at, &again));
     CHECK_EQ(again.offset, record.offset);

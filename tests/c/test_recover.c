@@ -5,6 +5,7 @@
 #include "cachetest.h"
 #include "lc_block.h"
 #include "lc_index.h"
+#include "lc_read.h"
 
 #define KEYS 400
 
@@ -241,6 +242,40 @@ TEST(nothing_comes_back, 20) {
     rebuild();
     CHECK_EQ(verify(), 1);
     lilcache_close(t.cache);
+}
+
+/* Two records of one key, neither marked dead: the later write counts, whichever lies
+ * first. */
+TEST(the_later_of_two_records_counts, 20) {
+    for (int order = 0; order < 2; order++) {
+        fresh(4 * MIB, 0);
+        struct lc_shard *shard = ct_shard(t.cache);
+        char key[CT_KEY_BYTES + 1];
+        struct lc_key made;
+        struct lc_found found;
+        ct_key(3, key);
+        CHECK_EQ(
+            lc_key_make(t.cache->segment, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &made),
+            LILCACHE_OK);
+        CHECK(lc_index_find_locked(shard, made.hash, key, CT_KEY_BYTES,
+                                   LILCACHE_KEY_STR, &found, NULL));
+        struct shm_record *old = lc_record_at(shard, found.record.offset);
+        put(3, 1200);
+        old->rc_flags &= (uint16_t)~LC_RECORD_DEAD;
+        if (order == 1) { /* as if the other one had been written later */
+            struct lc_found now;
+            CHECK(lc_index_find_locked(shard, made.hash, key, CT_KEY_BYTES,
+                                       LILCACHE_KEY_STR, &now, NULL));
+            old->rc_stamp = now.record.stamp + 1;
+        }
+        rebuild();
+        enum ct_outcome outcome = ct_get(t.cache, 3, t.keys[3].seed, t.keys[3].length);
+        CHECK_EQ(outcome, order == 0 ? CT_RIGHT : CT_WRONG);
+        t.keys[3].present = false;
+        drop(3);
+        CHECK_EQ(verify(), KEYS - 1);
+        lilcache_close(t.cache);
+    }
 }
 
 /* Killed between the record and its slot: a later rebuild does not take it for a value.

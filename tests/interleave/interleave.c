@@ -14,6 +14,7 @@
 #include <argp.h>
 
 #include "scene.h"
+#include "survey.h"
 #include "switch.h"
 
 #define BUFFER        262144
@@ -68,6 +69,17 @@ static void churn(uint32_t count, size_t length) {
 static void program_churn(void) { churn(60, 1500); }
 static void program_turn(void) { churn(300, 3000); }
 static void program_crumbs(void) { churn(200, 4); }
+/* Groups grow and shrink again, perhaps to the pages that they had. */
+static void program_there_and_back(void) {
+    churn(120, 4);
+    for (uint32_t i = 0; i < 120; i++) {
+        ct_delete(w.cache, CHURN_KEY + i);
+    }
+    for (uint32_t i = 0; i < 20; i++) { /* one group shrinks in each */
+        ct_delete(w.cache, KEY_ABSENT);
+    }
+}
+
 static void program_large(void) { churn(5, 100000); }
 
 static void program_drop(void) {
@@ -82,9 +94,13 @@ static void program_clear(void) {
 }
 
 static const struct program programs[] = {
-    {"churn", program_churn, false},   {"turn over", program_turn, false},
-    {"crumbs", program_crumbs, false}, {"large ones", program_large, false},
-    {"drop", program_drop, true},      {"clear", program_clear, true},
+    {"churn", program_churn, false},
+    {"turn over", program_turn, false},
+    {"crumbs", program_crumbs, false},
+    {"there and back", program_there_and_back, false},
+    {"large ones", program_large, false},
+    {"drop", program_drop, true},
+    {"clear", program_clear, true},
 };
 #define PROGRAMS (sizeof programs / sizeof *programs)
 
@@ -159,7 +175,8 @@ static bool holds(const uint8_t *data, const struct value *wanted) {
 static bool may_miss(const struct value *before, const struct value *after) {
     bool removed = program && program->removes;
     bool replaced = deed && w.evicting && r.key == deed->key;
-    return removed || replaced || !before->present || !after->present || !before->must;
+    return removed || replaced || !before->present || !after->present ||
+           !survey_outlives(r.key);
 }
 
 /* What the read returned is the truth of some moment. */
@@ -218,7 +235,7 @@ static void schedule(const struct reading *reading, bool writer_first, uint64_t 
         lilcache_unpin(w.cache, r.view.pin);
     }
     struct value after = value_after(r.key);
-    if (w.keys[r.key].must && !(program && program->removes)) {
+    if (survey_outlives(r.key) && !(program && program->removes)) {
         CHECK_EQ(look(r.key, &after), after.present ? FOUND_IT : FOUND_NOTHING);
     }
     if (verified++ % CHECK_ONE_IN == 0) {
@@ -235,52 +252,57 @@ static bool time_is_up(void) {
 
 /* One reading of one key against the current write, whose stores are counted. */
 static void sweep(const char *scene, const struct reading *reading, uint64_t stores) {
-    switch_restore();
-    call_begin(&reader, reading->run, false);
-    CHECK_EQ(call_go(&reader, ALL), CALL_DONE);
-    uint64_t accesses = reader.accesses;
+    uint64_t accesses = survey_read(reading->run);
     if (reading->run == read_pin && r.result >= 0) {
         lilcache_unpin(w.cache, r.view.pin);
     }
     uint64_t pairs = 2 * (accesses + 1) * (stores + 1);
     uint64_t many = lc_min64(pairs, options.budget);
-    uint64_t begun = reader.accesses;
     for (uint64_t t = 0; t < many && !time_is_up(); t++) {
         uint64_t pair = many == pairs ? t : ct_below(&dice, pairs);
         bool writer_first = pair & 1;
         uint64_t i = pair / 2 % (accesses + 1);
         uint64_t j = pair / 2 / (accesses + 1);
-        if (many < pairs && ct_below(&dice, 4) == 0) {
+        if (many < pairs && ct_below(&dice, 3) == 0) {
+            i = survey_read_store(&dice, accesses);
+        }
+        switch (many < pairs ? ct_below(&dice, 6) : 5) {
+        case 0:
             j = writer_first ? 0 : stores; /* the whole write inside the read */
+            break;
+        case 1:
+        case 2:
+        case 3:
+            j = survey_store(&dice, stores);
+            break;
+        default:
+            break;
         }
         snprintf(where, 200, "%s, %s of key %u at access %llu, %s at store %llu%s",
                  scene, reading->name, r.key, (unsigned long long)i,
                  deed ? deed->name : program->name, (unsigned long long)j,
                  writer_first ? ", which began first" : "");
         schedule(reading, writer_first, i, j);
-        __atomic_fetch_add(&board->retried, reader.accesses > begun, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&board->retried, reader.accesses > accesses,
+                           __ATOMIC_RELAXED);
     }
     __atomic_fetch_add(&board->schedules, many, __ATOMIC_RELAXED);
     __atomic_fetch_add(&board->exhausted, many == pairs, __ATOMIC_RELAXED);
     __atomic_fetch_add(&board->items, 1, __ATOMIC_RELAXED);
 }
 
-/* Keys that outlive the write when nobody reads must not be missed by anybody. */
-static uint64_t write_alone(void) {
-    switch_restore();
-    call_begin(&writer, deed ? run_deed : program->run, true);
-    CHECK_EQ(call_go(&writer, ALL), CALL_DONE);
-    for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
-        struct value after = value_after(n);
-        w.keys[n].must = look(n, &after) == (after.present ? FOUND_IT : FOUND_NOTHING);
-    }
-    return writer.accesses;
-}
-
 static void sweep_write(const char *scene) {
-    uint64_t stores = write_alone();
-    uint32_t keys[KEYS_READ + 2] = {deed ? deed->key : KEY_TIMED, KEY_OLD};
+    uint64_t stores = survey_write(deed ? run_deed : program->run, value_after);
+    uint32_t keys[KEYS_READ + 4] = {deed ? deed->key : KEY_TIMED, KEY_OLD};
     uint32_t count = keys[0] == KEY_OLD ? 1 : 2;
+    uint32_t moved = survey_moved(&dice);
+    if (moved < KEYS_MAX) {
+        keys[count++] = moved;
+    }
+    uint32_t lost = survey_lost(&dice);
+    if (lost < KEYS_MAX) {
+        keys[count++] = lost;
+    }
     for (int tries = 0; tries < 100 && count < KEYS_READ + 2; tries++) {
         uint32_t n = KEY_FREE + (uint32_t)ct_below(&dice, w.used + 1);
         if (w.keys[n].present) {
