@@ -41,6 +41,11 @@ test-sanitize:
 coverage: $(VENV)/installed-dev
 	$(MAKE) -C tests/coverage -j2 run PYTHON=$(abspath $(BIN)/python)
 
+# The tests tested: every one of the seeded bugs in tests/seeded is to be caught.
+.PHONY: test-seeded
+test-seeded: $(VENV)/installed-dev
+	$(BIN)/python -m tests.seeded
+
 # A process killed before every store into the segment.
 test-kill:
 	$(MAKE) -C tests/kill run PYTHON=$(PYTHON)
@@ -92,6 +97,13 @@ lint: $(VENV)/installed-dev
 # The origin's benchmark beside a real Redis.
 bench-origin: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.origin --json build/origin.json
+
+# Mutants of the core, in lines drawn by SEED, until COUNT or SECONDS are reached.
+COUNT ?= 300
+.PHONY: mutants
+mutants: $(VENV)/installed-dev
+	$(BIN)/python -m tests.seeded.mutants --count $(COUNT) --seconds $(SECONDS) \
+	    --seed $(SEED) --least 0.75
 
 # Object hit ratios on public traces; TRACES is the folder with the trace files.
 hitratio: $(VENV)/installed-dev

@@ -1,0 +1,1 @@
+"""The tests tested: seeded bugs as patches, and mutants of the core."""
