@@ -142,9 +142,9 @@ static pid_t neighbour_start(void) {
         usleep(HOLD_US);
         _exit(locked && told && pthread_mutex_unlock(mutex) == 0 ? 0 : LCT_FAILED);
     }
+    close(ends[1]); /* the end of a neighbour that died ends the wait, too */
     CHECK(read(ends[0], &byte, 1) == 1);
     close(ends[0]);
-    close(ends[1]);
     return child;
 }
 

@@ -103,6 +103,12 @@ static void arm(uint64_t k) {
     protect(PROT_READ);
 }
 
+/* A neighbour is no victim. */
+static void stand_aside(void) {
+    die_at = 0;
+    protect(PROT_READ | PROT_WRITE);
+}
+
 static void restore(void) { memcpy(base, w.saved, SCENE_BYTES); }
 
 static int victim_status(pid_t child) {
@@ -137,7 +143,8 @@ static uint64_t trace(const struct deed *deed) {
     struct user_regs_struct registers;
     uint64_t steps = 0;
     int status;
-    if (deed->verb == V_FORK || deed->verb == V_RAW_FORK) {
+    if (deed->verb == V_FORK || deed->verb == V_RAW_FORK ||
+        deed->verb == V_SET_WAITING) {
         return 0; /* its child stores at the same time */
     }
     restore();
@@ -238,6 +245,7 @@ static void work(double started) {
     dice.state = options.seed;
     lct_group = getpid();
     CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+    deed_neighbour = stand_aside;
     for (size_t i = 0; i < scene_count; i++) {
         uint64_t deaths = shared->deaths;
         scene_open(&scenes[i]);
