@@ -121,6 +121,13 @@ static void attach(void) {
  * like nobody's. Begin anew with the same bytes. */
 static void replace_object(void) {
     shm_unlink(object());
+    for (uint32_t row = 0; row < cache->segment->row_count; row++) {
+        struct shm_row *at = (struct shm_row *)(image + cache->segment->rows_at +
+                                                row * cache->segment->row_bytes);
+        if (at->rw_pid == (uint32_t)getpid()) {
+            at->rw_state = LC_ROW_FREE; /* else each replacement would keep one */
+        }
+    }
     int fd = shm_open(object(), O_RDWR | O_CREAT | O_EXCL, 0600);
     CHECK(fd >= 0 && write(fd, image, SEGMENT_BYTES) == (ssize_t)SEGMENT_BYTES);
     close(fd);
