@@ -10,6 +10,10 @@
  * that kept the parent's would make a dead parent look alive. Views inherited over fork
  * are valid in both: the pins were copied before there was a child.
  *
+ * When there is no descriptor or row to be had for the copies, the parent's pins stand
+ * for both: the parent never clears them, not even at close, and the child keeps the
+ * parent's description open, so that nobody takes the row before both have ended.
+ *
  * A segment without live pins costs the fork nothing; the child claims its row at its
  * first call. State: the registry, the only mutable state of the library.
  * Invariants: F1 F2. */
@@ -39,14 +43,21 @@ static bool fork_has_pins(const struct lc_segment *segment) {
     return false;
 }
 
-static void fork_copy_pins(struct lc_segment *segment) {
-    int fd = lc_object_reopen(segment);
-    if (fd < 0) {
-        return;
+static void fork_share_pins(struct lc_segment *segment) {
+    for (uint32_t i = 0; i < segment->row_pins; i++) {
+        segment->pins[i].holds += segment->pins[i].views > 0; /* never dropped */
     }
-    int spare = lc_row_claim(segment, fd);
+    segment->child_shares_row = true;
+    segment->row_is_shared = true;
+}
+
+static void fork_copy_pins(struct lc_segment *segment) {
+    int failed;
+    int fd = lc_object_reopen(segment);
+    int spare = fd < 0 ? -1 : lc_row_claim(segment, fd, &failed);
     if (spare < 0) {
         lc_os_close(fd);
+        fork_share_pins(segment);
         return;
     }
     const struct shm_row *from = lc_row_at(segment, (uint32_t)segment->row);
@@ -73,6 +84,7 @@ static void fork_prepare(void) {
         pthread_mutex_lock(&s->pin_mutex);
         s->spare_fd = -1;
         s->spare_row = -1;
+        s->child_shares_row = false;
         if (s->row >= 0 && fork_has_pins(s)) {
             fork_copy_pins(s);
         }
@@ -89,9 +101,22 @@ static void fork_parent(void) {
     lc_fork_registry_unlock();
 }
 
+/* A second one, of a grandparent, stays open without a name. */
+static void fork_keep_description(struct lc_segment *segment) {
+    if (segment->shared_fd < 0) {
+        segment->shared_fd = segment->lock_fd;
+    }
+}
+
 static void fork_adopt(struct lc_segment *segment) {
     bool spare = segment->spare_row >= 0;
-    lc_object_close(segment, segment->lock_fd);
+    if (segment->child_shares_row) {
+        fork_keep_description(segment);
+    } else {
+        lc_object_close(segment, segment->lock_fd);
+    }
+    segment->child_shares_row = false;
+    segment->row_is_shared = false; /* the child's own will not be */
     segment->lock_fd = spare ? segment->spare_fd : -1;
     segment->row = spare ? segment->spare_row : -1;
     segment->spare_fd = -1;
@@ -130,6 +155,7 @@ void lc_fork_child_now(void) {
         s->pin_mutex = fresh;
         s->spare_row = -1;
         s->spare_fd = -1;
+        s->child_shares_row = false;
         fork_adopt(s);
     }
     lc_store_relaxed(fork_word, 1);
@@ -142,17 +168,18 @@ int lc_fork_init(void) {
     int failed = 0;
     lc_fork_registry_lock();
     if (!done) {
-        failed = -lc_lock_setup();
+        failed = lc_lock_setup();
+    }
+    if (!failed && !fork_word) {
+        failed = lc_os_fork_word(&fork_word);
     }
     if (!done && !failed) {
-        fork_word = lc_os_fork_word();
-        failed =
-            fork_word ? pthread_atfork(fork_prepare, fork_parent, fork_child) : ENOMEM;
+        failed = -pthread_atfork(fork_prepare, fork_parent, fork_child);
         if (!failed) {
             *fork_word = 1;
             done = true;
         }
     }
     lc_fork_registry_unlock();
-    return -failed;
+    return failed;
 }

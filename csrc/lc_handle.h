@@ -63,7 +63,11 @@ struct lc_segment {
     int row;      /* our process row, or -1 */
     int spare_fd; /* between fork's prepare and its two ends: the child's description */
     int spare_row;
-    uint64_t claimed; /* rw_state we wrote at the claim */
+    int shared_fd;         /* the parent's description, whose row pins our views, too */
+    bool child_shares_row; /* between fork's prepare and its two ends: there is no spare
+                            */
+    bool row_is_shared;    /* with a child: its pins stay until both have ended */
+    uint64_t claimed;      /* rw_state we wrote at the claim */
 
     struct lc_os_id id;
     bool created;

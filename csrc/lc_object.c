@@ -14,18 +14,23 @@ static bool object_same(const struct lc_segment *segment,
     return file->id.device == segment->id.device && file->id.inode == segment->id.inode;
 }
 
-bool lc_object_is(const struct lc_segment *segment, int fd) {
+int lc_object_check(const struct lc_segment *segment, int fd) {
     struct lc_os_file file;
-    return fd >= 0 && lc_os_stat(fd, &file) == 0 && object_same(segment, &file);
+    int failed = fd < 0 ? fd : lc_os_stat(fd, &file);
+    return failed ? failed : object_same(segment, &file) ? 0 : -EBADF;
+}
+
+bool lc_object_is(const struct lc_segment *segment, int fd) {
+    return lc_object_check(segment, fd) == 0;
 }
 
 int lc_object_reopen(const struct lc_segment *segment) {
     int fd = lc_os_reopen(segment->fd);
-    if (lc_object_is(segment, fd)) {
+    int failed = lc_object_check(segment, fd);
+    if (!failed) {
         return fd;
     }
     lc_os_close(fd);
-    int failed = fd < 0 ? fd : -EBADF;
     if (segment->anonymous) {
         return failed;
     }

@@ -6,7 +6,9 @@
 #include "lc_handle.h"
 #include "lilcache.h"
 
-/* Whether fd still is the object that segment->id names. */
+/* Whether fd still is the object that segment->id names: 0, or a negative errno, that
+ * of a system call, or EBADF for another file. A negative fd is such an errno. */
+int lc_object_check(const struct lc_segment *segment, int fd);
 bool lc_object_is(const struct lc_segment *segment, int fd);
 
 /* A new open file description of the object, or a negative errno. */

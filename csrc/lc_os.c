@@ -1,4 +1,5 @@
-/* System calls, each wrapped once. EINTR is retried here and nowhere else. */
+/* System calls, each wrapped once. EINTR is retried here and nowhere else; close is
+ * not repeated, since the descriptor is gone in any case. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* OFD locks, memfd, clocklock */
 #endif
@@ -11,11 +12,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#define OS_RETRY(call)                                                                 \
+    ({                                                                                 \
+        __typeof__(call) os_result;                                                    \
+        do {                                                                           \
+            os_result = (call);                                                        \
+        } while (os_result == -1 && errno == EINTR);                                   \
+        os_result;                                                                     \
+    })
 
 static uint64_t os_clock_ms(clockid_t clock) {
     struct timespec now;
@@ -33,17 +44,27 @@ void lc_os_sleep_ms(uint32_t ms) {
 
 /* Keep clear of 0 to 2: whatever prints to a closed stderr would write into the
  * segment. */
+static int os_moved(int fd) {
+    if (fd > 2) {
+        return fd;
+    }
+    int moved = OS_RETRY(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (moved < 0) {
+        return -errno;
+    }
+    close(fd);
+    return moved;
+}
+
 static int os_above_stdio(int fd) {
     if (fd < 0) {
         return -errno;
     }
-    if (fd > 2) {
-        return fd;
+    int moved = os_moved(fd);
+    if (moved < 0) {
+        close(fd);
     }
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    int saved = errno;
-    close(fd);
-    return moved < 0 ? -saved : moved;
+    return moved;
 }
 
 static int os_shm_path(const char *object_name, char out[300]) {
@@ -54,21 +75,31 @@ static int os_shm_path(const char *object_name, char out[300]) {
     return 0;
 }
 
-int lc_os_shm_create(const char *object_name, uint32_t mode) {
+int lc_os_shm_create(const char *object_name, uint32_t mode, uint64_t byte) {
     char path[300];
     int bad = os_shm_path(object_name, path);
     if (bad) {
         return bad;
     }
-    int fd =
-        os_above_stdio(shm_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-    if (fd >= 0 && fchmod(fd, mode) != 0) { /* the umask has no say */
-        int saved = errno;
-        shm_unlink(path);
-        close(fd);
-        return -saved;
+    int made = OS_RETRY(shm_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+    if (made < 0) {
+        return -errno;
+    }
+    /* The umask has no say. */
+    int fd = OS_RETRY(fchmod(made, mode)) == 0 ? os_moved(made) : -errno;
+    if (fd < 0) {
+        lc_os_shm_forsake(made, object_name, byte);
+        close(made);
     }
     return fd;
+}
+
+void lc_os_shm_forsake(int fd, const char *object_name, uint64_t byte) {
+    struct lc_os_file file;
+    bool taken = lc_os_lock_byte(fd, byte) == -EAGAIN;
+    if (!taken && lc_os_stat(fd, &file) == 0 && file.size == 0 && file.links == 1) {
+        lc_os_shm_unlink(object_name);
+    }
 }
 
 int lc_os_shm_open(const char *object_name) {
@@ -77,7 +108,7 @@ int lc_os_shm_open(const char *object_name) {
     /* Nonblocking: the owner of a lease on it could make us wait for most of a minute.
      */
     int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-    return bad ? bad : os_above_stdio(shm_open(path, flags, 0));
+    return bad ? bad : os_above_stdio(OS_RETRY(shm_open(path, flags, 0)));
 }
 
 int lc_os_shm_unlink(const char *object_name) {
@@ -86,23 +117,23 @@ int lc_os_shm_unlink(const char *object_name) {
     if (bad) {
         return bad;
     }
-    return shm_unlink(path) == 0 ? 0 : -errno;
+    return OS_RETRY(shm_unlink(path)) == 0 ? 0 : -errno;
 }
 
 int lc_os_memfd(const char *object_name) {
-    return os_above_stdio(memfd_create(object_name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    return os_above_stdio(
+        OS_RETRY(memfd_create(object_name, MFD_CLOEXEC | MFD_ALLOW_SEALING)));
 }
 
 int lc_os_seal_size(int fd) {
-    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0
-               ? 0
-               : -errno;
+    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    return OS_RETRY(fcntl(fd, F_ADD_SEALS, seals)) == 0 ? 0 : -errno;
 }
 
 int lc_os_reopen(int fd) {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    return os_above_stdio(open(path, O_RDWR | O_CLOEXEC));
+    return os_above_stdio(OS_RETRY(open(path, O_RDWR | O_CLOEXEC)));
 }
 
 void lc_os_close(int fd) {
@@ -113,12 +144,13 @@ void lc_os_close(int fd) {
 
 int lc_os_stat(int fd, struct lc_os_file *out) {
     struct stat found;
-    if (fstat(fd, &found) != 0) {
+    if (OS_RETRY(fstat(fd, &found)) != 0) {
         return -errno;
     }
     out->id.device = (uint64_t)found.st_dev;
     out->id.inode = (uint64_t)found.st_ino;
     out->size = (uint64_t)found.st_size;
+    out->allocated = (uint64_t)found.st_blocks * 512;
     out->owner = found.st_uid;
     out->group = found.st_gid;
     out->mode = found.st_mode & 07777;
@@ -130,32 +162,24 @@ int lc_os_stat(int fd, struct lc_os_file *out) {
 int lc_os_chown(int fd, int64_t owner, int64_t group, uint32_t mode) {
     uid_t uid = owner < 0 ? (uid_t)-1 : (uid_t)owner;
     gid_t gid = group < 0 ? (gid_t)-1 : (gid_t)group;
-    if (fchown(fd, uid, gid) != 0 || fchmod(fd, mode) != 0) {
+    if (OS_RETRY(fchown(fd, uid, gid)) != 0 || OS_RETRY(fchmod(fd, mode)) != 0) {
         return -errno;
     }
     return 0;
 }
 
-int lc_os_reserve(int fd, uint64_t size) {
-    int failed;
-    if (ftruncate(fd, (off_t)size) != 0) { /* a dead creator may have left more */
-        return -errno;
-    }
-    do {
-        failed = posix_fallocate(fd, 0, (off_t)size);
-    } while (failed == EINTR);
-    if (failed) {
-        if (ftruncate(fd, 0) != 0) {
-            return -failed;
-        }
-    }
-    return -failed;
+int lc_os_truncate(int fd, uint64_t size) {
+    return OS_RETRY(ftruncate(fd, (off_t)size)) == 0 ? 0 : -errno;
+}
+
+int lc_os_allocate(int fd, uint64_t from, uint64_t bytes) {
+    return -posix_fallocate(fd, (off_t)from, (off_t)bytes);
 }
 
 uint64_t lc_os_available(int fd) {
     struct statvfs found;
-    if (fstatvfs(fd, &found) != 0) {
-        return 0;
+    if (OS_RETRY(fstatvfs(fd, &found)) != 0 || found.f_blocks == 0) {
+        return UINT64_MAX;
     }
     return (uint64_t)found.f_bavail * found.f_frsize;
 }
@@ -168,8 +192,34 @@ int lc_os_write_at(int fd, const void *from, size_t length, uint64_t offset) {
     return put < 0 ? -errno : (size_t)put == length ? 0 : -EIO;
 }
 
+uint64_t lc_os_file_limit(void) {
+    struct rlimit limit;
+    bool known = OS_RETRY(getrlimit(RLIMIT_FSIZE, &limit)) == 0;
+    return known && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur : UINT64_MAX;
+}
+
+int lc_os_read_file(const char *path, char *text, size_t cap) {
+    int fd = OS_RETRY(open(path, O_RDONLY | O_CLOEXEC));
+    if (fd < 0) {
+        return -errno;
+    }
+    size_t used = 0;
+    ssize_t got;
+    do {
+        got = OS_RETRY(read(fd, text + used, cap - 1 - used));
+        used += got > 0 ? (size_t)got : 0;
+    } while (got > 0 && used < cap - 1);
+    int failed = got < 0 ? -errno : 0;
+    close(fd);
+    text[used] = 0;
+    return failed ? failed : (int)used;
+}
+
 int lc_os_map(int fd, uint64_t size, void **out) {
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *base;
+    do {
+        base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    } while (base == MAP_FAILED && errno == EINTR);
     if (base == MAP_FAILED) {
         return -errno;
     }
@@ -199,11 +249,8 @@ void lc_os_signal_raise(int signal) { raise(signal); }
 void lc_os_unmap(void *base, uint64_t size) { munmap(base, size); }
 
 int lc_os_read(int fd, void *out, size_t length) {
-    ssize_t got;
-    do {
-        got = pread(fd, out, length, 0);
-    } while (got < 0 && errno == EINTR);
-    return got < 0 ? -errno : (size_t)got == length ? 0 : -EIO;
+    ssize_t got = OS_RETRY(pread(fd, out, length, 0));
+    return got < 0 ? -errno : (size_t)got == length ? 0 : -ENODATA;
 }
 
 static int os_byte_lock(int fd, uint64_t byte, short type) {
@@ -213,10 +260,8 @@ static int os_byte_lock(int fd, uint64_t byte, short type) {
         .l_start = (off_t)byte,
         .l_len = 1,
     };
-    while (fcntl(fd, F_OFD_SETLK, &range) != 0) {
-        if (errno != EINTR) {
-            return errno == EACCES ? -EAGAIN : -errno;
-        }
+    if (OS_RETRY(fcntl(fd, F_OFD_SETLK, &range)) != 0) {
+        return -errno;
     }
     return 0;
 }
@@ -237,11 +282,8 @@ bool lc_os_bytes_locked(int fd, uint64_t first, uint64_t count) {
 int lc_os_random(void *out, size_t length) {
     unsigned char *at = out;
     while (length > 0) {
-        ssize_t got = getrandom(at, length, 0);
+        ssize_t got = OS_RETRY(getrandom(at, length, 0));
         if (got < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
             return -errno;
         }
         at += got;
@@ -251,20 +293,14 @@ int lc_os_random(void *out, size_t length) {
 }
 
 int lc_os_boot_id(uint64_t out[2]) {
-    char text[64] = {0};
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return -errno;
-    }
-    ssize_t got = read(fd, text, sizeof text - 1);
-    int saved = errno;
-    close(fd);
+    char text[64];
+    int got = lc_os_read_file("/proc/sys/kernel/random/boot_id", text, sizeof text);
     if (got < 32) {
-        return got < 0 ? -saved : -EIO;
+        return got < 0 ? got : -EIO;
     }
     char digits[33] = {0};
     size_t used = 0;
-    for (ssize_t i = 0; i < got && used < 32; i++) {
+    for (int i = 0; i < got && used < 32; i++) {
         if (text[i] != '-') {
             digits[used++] = text[i];
         }
@@ -275,15 +311,17 @@ int lc_os_boot_id(uint64_t out[2]) {
     return 0;
 }
 
-void lc_os_namespace(const char *name, struct lc_os_id *out) {
+int lc_os_namespace(const char *name, struct lc_os_id *out) {
     char path[64];
     struct stat found;
     snprintf(path, sizeof path, "/proc/self/ns/%s", name);
     *out = (struct lc_os_id){0, 0};
-    if (stat(path, &found) == 0) {
-        out->device = (uint64_t)found.st_dev;
-        out->inode = (uint64_t)found.st_ino;
+    if (OS_RETRY(stat(path, &found)) != 0) {
+        return errno == ENOENT ? 0 : -errno;
     }
+    out->device = (uint64_t)found.st_dev;
+    out->inode = (uint64_t)found.st_ino;
+    return 0;
 }
 
 uint32_t lc_os_uid(void) { return geteuid(); }
@@ -298,33 +336,36 @@ struct robust_list_head *lc_os_robust_list(void) {
 
 /* Whether /proc counts processes as getpid does: `unshare --pid` alone leaves the old
  * one in place, where our pid is some other process's. */
-static bool os_proc_is_ours(void) {
+static int os_proc_is_ours(void) {
     char own[32];
-    ssize_t got = readlink("/proc/self", own, sizeof own - 1);
-    own[got < 0 ? 0 : got] = 0;
+    ssize_t got = OS_RETRY(readlink("/proc/self", own, sizeof own - 1));
+    if (got < 0) {
+        return errno == ENOENT ? 0 : -errno;
+    }
+    own[got] = 0;
     return strtoul(own, NULL, 10) == (unsigned long)getpid();
 }
 
 /* Field 22 of stat; the name in field 2 may hold anything, so count from its end. */
-uint64_t lc_os_process_start(uint32_t pid) {
+int lc_os_process_start(uint32_t pid, uint64_t *out) {
     char path[64];
     char text[1024];
-    if (!os_proc_is_ours()) {
-        return 0;
+    *out = 0;
+    int ours = os_proc_is_ours();
+    if (ours <= 0) {
+        return ours;
     }
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return 0;
+    int got = lc_os_read_file(path, text, sizeof text);
+    if (got < 0) {
+        return got == -ENOENT || got == -ESRCH ? 0 : got;
     }
-    ssize_t got = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[got < 0 ? 0 : got] = 0;
     const char *at = strrchr(text, ')');
     for (int field = 2; at && field < 22; field++) {
         at = strchr(at + 1, ' ');
     }
-    return at ? strtoull(at, NULL, 10) : 0;
+    *out = at ? strtoull(at, NULL, 10) : 0;
+    return 0;
 }
 
 uint32_t lc_os_cores(void) {
@@ -332,15 +373,18 @@ uint32_t lc_os_cores(void) {
     return cores < 1 ? 1 : (uint32_t)cores;
 }
 
-uint64_t *lc_os_fork_word(void) {
-    long page = sysconf(_SC_PAGESIZE);
-    void *word = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+int lc_os_fork_word(uint64_t **out) {
+    void *word;
+    do {
+        word = mmap(NULL, LC_OS_PAGE, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    } while (word == MAP_FAILED && errno == EINTR);
     if (word == MAP_FAILED) {
-        return NULL;
+        return -errno;
     }
 #ifdef MADV_WIPEONFORK
-    madvise(word, (size_t)page, MADV_WIPEONFORK); /* else the atfork handler alone */
+    madvise(word, LC_OS_PAGE, MADV_WIPEONFORK); /* else the atfork handler alone */
 #endif
-    return word;
+    *out = word;
+    return 0;
 }

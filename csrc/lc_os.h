@@ -16,6 +16,7 @@ struct lc_os_id { /* device and inode */
 struct lc_os_file {
     struct lc_os_id id;
     uint64_t size;
+    uint64_t allocated; /* bytes that have memory */
     uint32_t owner;
     uint32_t group;
     uint32_t mode; /* permission bits */
@@ -23,13 +24,19 @@ struct lc_os_file {
     bool regular;
 };
 
+#define LC_OS_PAGE 4096ULL /* the smallest there are */
+
 /* CLOCK_BOOTTIME: goes on while the machine sleeps, the same for all processes. */
 uint64_t lc_os_now_ms(void);
 /* CLOCK_MONOTONIC, for waits. */
 uint64_t lc_os_monotonic_ms(void);
 void lc_os_sleep_ms(uint32_t ms);
 
-int lc_os_shm_create(const char *object_name, uint32_t mode);
+/* A new object. When it cannot be made ready for use, it is forsaken. */
+int lc_os_shm_create(const char *object_name, uint32_t mode, uint64_t byte);
+/* Take away an object that fd has just made, unless somebody else has begun to use it:
+ * holds the lock on its byte, or has given it a size. */
+void lc_os_shm_forsake(int fd, const char *object_name, uint64_t byte);
 /* Never waits, whatever stands there, and follows no link. */
 int lc_os_shm_open(const char *object_name);
 int lc_os_shm_unlink(const char *object_name);
@@ -41,13 +48,21 @@ int lc_os_reopen(int fd);
 void lc_os_close(int fd);
 int lc_os_stat(int fd, struct lc_os_file *out);
 int lc_os_chown(int fd, int64_t owner, int64_t group, uint32_t mode);
-/* Set the size and reserve every page of it, or fail without having changed it. */
-int lc_os_reserve(int fd, uint64_t size);
-/* Bytes that could still be reserved on fd's file system. */
+int lc_os_truncate(int fd, uint64_t size);
+/* Give every page of these bytes memory, and the object their size. -EINTR: a signal
+ * came, and nothing was done; not repeated here, since signals may come more often than
+ * so many bytes can be had. */
+int lc_os_allocate(int fd, uint64_t from, uint64_t bytes);
+/* Bytes left on fd's file system; UINT64_MAX: it has no limit, or does not tell. */
 uint64_t lc_os_available(int fd);
 /* So many bytes at an offset, all or a negative errno: no page of a mapping that may
  * have gone is touched. */
 int lc_os_write_at(int fd, const void *from, size_t length, uint64_t offset);
+/* Bytes that this process may give a file before the kernel sends it a signal. */
+uint64_t lc_os_file_limit(void);
+/* The first cap - 1 bytes of a file in /proc or /sys, terminated; their number, or a
+ * negative errno. path may lie in text. */
+int lc_os_read_file(const char *path, char *text, size_t cap);
 int lc_os_map(int fd, uint64_t size, void **out);
 /* Private pages of zeros in place of whatever is mapped there. Safe in a signal
  * handler, as everything that follows down to lc_os_unmap. */
@@ -73,7 +88,7 @@ bool lc_os_bytes_locked(int fd, uint64_t first, uint64_t count);
 int lc_os_random(void *out, size_t length);
 int lc_os_boot_id(uint64_t out[2]);
 /* name: "pid" or "time". Zeros when the kernel has no such namespace. */
-void lc_os_namespace(const char *name, struct lc_os_id *out);
+int lc_os_namespace(const char *name, struct lc_os_id *out);
 uint32_t lc_os_uid(void);
 uint32_t lc_os_pid(void);
 uint32_t lc_os_cores(void);
@@ -81,12 +96,11 @@ uint32_t lc_os_thread(void);
 /* The calling thread's list of robust mutexes; NULL if it has none. */
 struct robust_list_head *lc_os_robust_list(void);
 /* When a process of this PID namespace started, in clock ticks since boot; 0: there is
- * none, or it cannot be told, as when /proc is that of another PID namespace. Safe in
- * the child of a fork. */
-uint64_t lc_os_process_start(uint32_t pid);
+ * none, or /proc is that of another PID namespace. A negative errno: it cannot be told.
+ * Safe in the child of a fork. */
+int lc_os_process_start(uint32_t pid, uint64_t *out);
 
-/* A word that reads 0 in every child of fork, whoever called it; NULL without memory.
- */
-uint64_t *lc_os_fork_word(void);
+/* A word that reads 0 in every child of fork, whoever called it. */
+int lc_os_fork_word(uint64_t **out);
 
 #endif

@@ -6,6 +6,8 @@
  * dead and cleaned again. Invariants: W1 W2. */
 #include "lc_row.h"
 
+#include <errno.h>
+
 #include "lc_atomic.h"
 #include "lc_counter.h"
 #include "lc_object.h"
@@ -19,17 +21,21 @@ static uint64_t row_state(uint64_t previous, uint32_t state) {
 }
 
 /* The caller holds the byte lock, so the owner is dead, or has closed the description
- * through which it held the lock. Only the first may lose its row [W2]. A row of our
- * own pid that is not ours was that of the program before an exec. */
+ * through which it held the lock. Only the first may lose its row [W2]; nobody does
+ * while it cannot be told which. A row of our own pid that is not ours was that of the
+ * program before an exec. */
 static bool row_deserted(const struct shm_row *row) {
     uint32_t pid = row->rw_pid;
     uint64_t start = row->rw_start;
-    return start == 0 || pid == lc_os_pid() || lc_os_process_start(pid) != start;
+    uint64_t now;
+    return start == 0 || pid == lc_os_pid() ||
+           (lc_os_process_start(pid, &now) == 0 && now != start);
 }
 
 void lc_row_sign(struct shm_row *row) {
+    uint64_t start;
     row->rw_pid = lc_os_pid();
-    row->rw_start = lc_os_process_start(row->rw_pid);
+    row->rw_start = lc_os_process_start(row->rw_pid, &start) == 0 ? start : 0;
 }
 
 /* The caller holds the byte lock. */
@@ -54,14 +60,26 @@ static void row_free(struct lc_segment *segment, struct shm_row *row) {
     lc_store_release(&row->rw_state, row_state(row->rw_state, LC_ROW_FREE));
 }
 
-int lc_row_claim(struct lc_segment *segment, int lock_fd) {
+/* A row that is taken is no failure. */
+static void row_note(int *failed, int locked) {
+    if (locked != -EAGAIN) {
+        *failed = locked;
+    }
+}
+
+int lc_row_claim(struct lc_segment *segment, int lock_fd, int *failed) {
+    *failed = 0;
     for (int pass = 0; pass < 2; pass++) { /* free rows first, then those of the dead */
         for (uint32_t i = 0; i < segment->row_count; i++) {
             struct shm_row *row = lc_row_at(segment, i);
             bool used = (uint32_t)lc_load_acquire(&row->rw_state) == LC_ROW_USED;
             if (used != (pass == 1) || (int)i == segment->row ||
-                (int)i == segment->spare_row ||
-                lc_os_lock_byte(lock_fd, LC_ROW_BYTE + i) != 0) {
+                (int)i == segment->spare_row) {
+                continue;
+            }
+            int locked = lc_os_lock_byte(lock_fd, LC_ROW_BYTE + i);
+            if (locked != 0) {
+                row_note(failed, locked);
                 continue;
             }
             /* Used in the first pass, too: somebody claimed it and died in between. */
@@ -78,7 +96,7 @@ int lc_row_claim(struct lc_segment *segment, int lock_fd) {
             return (int)i;
         }
     }
-    return LILCACHE_TOO_MANY_PROCESSES;
+    return *failed ? LILCACHE_OS : LILCACHE_TOO_MANY_PROCESSES;
 }
 
 void lc_row_release(struct lc_segment *segment, uint32_t row) {
@@ -142,7 +160,8 @@ static void row_claim_mine(struct lc_segment *segment) {
         }
         if (lock_fd >= 0) {
             segment->lock_fd = lock_fd;
-            int row = lc_row_claim(segment, lock_fd);
+            int failed;
+            int row = lc_row_claim(segment, lock_fd, &failed);
             __atomic_store_n(&segment->row, row < 0 ? -1 : row, __ATOMIC_RELEASE);
         }
     }

@@ -13,8 +13,9 @@
 #define LC_ROW_BYTE    (LC_CREATE_BYTE + 1)
 
 /* Take a free or dead row through lock_fd and clean it. Row number, or
- * LILCACHE_TOO_MANY_PROCESSES. */
-int lc_row_claim(struct lc_segment *segment, int lock_fd);
+ * LILCACHE_TOO_MANY_PROCESSES, or LILCACHE_OS with the negative errno of a lock in
+ * *failed. */
+int lc_row_claim(struct lc_segment *segment, int lock_fd, int *failed);
 
 /* Write into a row of ours which process that is. */
 void lc_row_sign(struct shm_row *row);

@@ -29,10 +29,12 @@
 #include "lc_lock.h"
 #include "lc_object.h"
 #include "lc_pages.h"
+#include "lc_room.h"
 #include "lc_row.h"
 
 #define SEGMENT_CREATE_WAIT_MS 10000
 #define SEGMENT_OPEN_TRIES     1000 /* against names that come and go */
+#define SEGMENT_BOOT_ID        "/proc/sys/kernel/random/boot_id"
 #define SEGMENT_NAME_CHECK                                                             \
     65536 /* operations between two looks whether the name is left */
 
@@ -62,12 +64,14 @@ uint32_t lc_segment_fingerprint(void) {
     return (uint32_t)lc_hash(segment_name_key, facts, sizeof facts, 0);
 }
 
-int lilcache_object_name(const char *name, char *out, size_t cap) {
+/* The length, LILCACHE_INVALID, or LILCACHE_OS with a negative errno in *failed. */
+static int segment_object_name(const char *name, char *out, size_t cap, int *failed) {
     struct {
         uint64_t fingerprint;
         struct lc_os_id pid_namespace;
     } identity = {.fingerprint = lc_segment_fingerprint()};
     size_t length = strlen(name);
+    *failed = 0;
     if (length < 1 || length > 200) {
         return LILCACHE_INVALID;
     }
@@ -80,9 +84,17 @@ int lilcache_object_name(const char *name, char *out, size_t cap) {
             return LILCACHE_INVALID;
         }
     }
-    lc_os_namespace("pid", &identity.pid_namespace);
+    *failed = lc_os_namespace("pid", &identity.pid_namespace);
+    if (*failed) {
+        return LILCACHE_OS; /* a guess would be another segment's name */
+    }
     uint64_t suffix = lc_hash(segment_name_key, &identity, sizeof identity, 1);
     return snprintf(out, cap, "%s.%016llx", name, (unsigned long long)suffix);
+}
+
+int lilcache_object_name(const char *name, char *out, size_t cap) {
+    int failed;
+    return segment_object_name(name, out, cap, &failed);
 }
 
 static int segment_fail(struct lilcache_error *error, int status, int os_errno,
@@ -148,17 +160,21 @@ static int segment_view(struct lc_segment *segment, const struct lc_geometry *g,
 }
 
 static int segment_make_header(struct shm_header *header, const struct lc_geometry *g,
-                               uint32_t flags) {
+                               uint32_t flags, struct lilcache_error *error) {
     struct lc_os_id time_ns;
     *header = (struct shm_header){0};
     int failed = lc_os_random(header->hd_hash_key, sizeof header->hd_hash_key);
-    if (!failed) {
-        failed = lc_os_boot_id(header->hd_boot_id);
-    }
     if (failed) {
-        return failed;
+        return segment_fail(error, LILCACHE_OS, failed, "getrandom");
     }
-    lc_os_namespace("time", &time_ns);
+    failed = lc_os_boot_id(header->hd_boot_id);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, SEGMENT_BOOT_ID);
+    }
+    failed = lc_os_namespace("time", &time_ns);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "stat(/proc/self/ns/time)");
+    }
     header->hd_magic = LC_MAGIC;
     header->hd_layout = LC_LAYOUT_VERSION;
     header->hd_fingerprint = lc_segment_fingerprint();
@@ -181,7 +197,7 @@ static int segment_make_header(struct shm_header *header, const struct lc_geomet
     header->hd_blocks_at = g->blocks_at;
     header->hd_heap_at = g->heap_at;
     header->hd_checksum = segment_checksum(header);
-    return 0;
+    return LILCACHE_OK;
 }
 
 static int segment_map(struct lc_segment *segment, uint64_t size,
@@ -239,22 +255,22 @@ static int segment_make(struct lc_segment *segment,
     if (failed) {
         return segment_fail(error, LILCACHE_OS, failed, "fchown");
     }
-    failed = lc_os_reserve(segment->fd, g->size);
+    struct lc_room_refusal why;
+    failed = lc_room_reserve(segment->fd, g->size, &why);
     if (failed) {
         if (error) {
             error->wanted_bytes = g->size;
-            error->available_bytes = lc_os_available(segment->fd);
+            error->available_bytes = why.available;
         }
-        return segment_fail(error, LILCACHE_OS, failed, "posix_fallocate");
+        return segment_fail(error, LILCACHE_OS, failed, why.step);
     }
     int status = segment_map(segment, g->size, options, error);
     if (status) {
         return status;
     }
-    failed = segment_make_header(&header, g, options->flags);
-    if (failed) {
-        return segment_fail(error, LILCACHE_OS, failed,
-                            "/proc/sys/kernel/random/boot_id");
+    status = segment_make_header(&header, g, options->flags, error);
+    if (status) {
+        return status;
     }
     memset(segment->base, 0, g->shards_at);
     memcpy(segment->base, &header, offsetof(struct shm_header, hd_ready));
@@ -295,7 +311,10 @@ static int segment_check_header(const struct shm_header *h, uint64_t size,
         h->hd_heap_at != g->heap_at) {
         return segment_fail(error, LILCACHE_CORRUPT, 0, "header");
     }
-    lc_os_namespace("time", &time_ns);
+    int failed = lc_os_namespace("time", &time_ns);
+    if (failed) {
+        return segment_fail(error, LILCACHE_OS, failed, "stat(/proc/self/ns/time)");
+    }
     if (h->hd_time_ns[0] != time_ns.device || h->hd_time_ns[1] != time_ns.inode) {
         return segment_fail(error, LILCACHE_NAMESPACE, 0, "time namespace");
     }
@@ -323,22 +342,33 @@ static int segment_attach(struct lc_segment *segment, uint64_t size,
     return status ? segment_fail(error, status, ENOMEM, "calloc") : LILCACHE_OK;
 }
 
-/* Of an object whose creation byte the caller holds, so nobody is writing it [L4]. */
-static bool segment_is_ready(int fd, uint64_t size) {
+/* Whether the object is a whole segment, and one that was retired. The caller holds its
+ * creation byte, so nobody is writing it [L4]. A failure is neither: whoever took it
+ * for "not ready" would replace a live segment. */
+static int segment_is_ready(int fd, uint64_t size, bool *ready, bool *retired,
+                            struct lilcache_error *error) {
     struct shm_header header;
     uint64_t boot_id[2] = {0, 0};
-    if (size < LC_SIZE_MIN || lc_os_read(fd, &header, sizeof header) != 0) {
-        return false;
+    *ready = *retired = false;
+    int failed = size < LC_SIZE_MIN ? -ENODATA : lc_os_read(fd, &header, sizeof header);
+    if (failed) {
+        return failed == -ENODATA ? LILCACHE_OK
+                                  : segment_fail(error, LILCACHE_OS, failed, "pread");
     }
     /* Cut short, it is of no use to those who are in it either. */
     bool cut = header.hd_checksum == segment_checksum(&header) && size < header.hd_size;
-    bool ready = header.hd_ready == LC_READY && !cut;
-    if (ready && lc_os_boot_id(boot_id) == 0) {
-        /* Left over from another boot, on a file system that outlives it. */
-        ready =
-            header.hd_boot_id[0] == boot_id[0] && header.hd_boot_id[1] == boot_id[1];
+    if (header.hd_ready != LC_READY || cut) {
+        return LILCACHE_OK;
     }
-    return ready;
+    /* Left over from another boot, on a file system that outlives it? */
+    failed = lc_os_boot_id(boot_id);
+    if (failed && failed != -ENOENT) {
+        return segment_fail(error, LILCACHE_OS, failed, SEGMENT_BOOT_ID);
+    }
+    *ready = failed ||
+             (header.hd_boot_id[0] == boot_id[0] && header.hd_boot_id[1] == boot_id[1]);
+    *retired = header.hd_retired != 0;
+    return LILCACHE_OK;
 }
 
 /* Somebody may work in it still. */
@@ -363,11 +393,6 @@ static int segment_take_name(const struct lc_segment *segment, int fd) {
     return 0;
 }
 
-static bool segment_get_retired(int fd) {
-    struct shm_header header;
-    return lc_os_read(fd, &header, sizeof header) == 0 && header.hd_retired != 0;
-}
-
 static struct lc_segment *segment_registered(const struct lc_os_id *id) {
     for (struct lc_segment *s = *lc_fork_registry(); s; s = s->next) {
         if (s->id.device == id->device && s->id.inode == id->inode) {
@@ -383,6 +408,7 @@ static void segment_free(struct lc_segment *segment) {
         lc_os_unmap(segment->base, segment->size);
     }
     lc_object_close(segment, segment->lock_fd);
+    lc_object_close(segment, segment->shared_fd);
     lc_object_close(segment, segment->fd);
     free(segment->shards);
     free(segment->pins);
@@ -404,17 +430,23 @@ static int segment_lock_creation(int fd, uint64_t until, struct lilcache_error *
     }
 }
 
-/* An object of that name in segment->fd, found or made. */
+/* An object of that name in segment->fd, and whether this call made it. */
 static int segment_open_object(struct lc_segment *segment,
-                               const struct lilcache_options *options,
+                               const struct lilcache_options *options, bool *made,
                                struct lilcache_error *error) {
+    *made = false;
     segment->fd = lc_object_open(segment->object_name);
-    if (segment->fd == -ENOENT && !(options->flags & LILCACHE_ATTACH)) {
-        segment->fd = lc_os_shm_create(segment->object_name, 0600);
+    if (segment->fd >= 0) {
+        return LILCACHE_OK;
     }
-    return segment->fd >= 0 ? LILCACHE_OK
-                            : segment_fail(error, lc_object_refused(segment->fd),
-                                           segment->fd, "shm_open");
+    if (segment->fd != -ENOENT || options->flags & LILCACHE_ATTACH) {
+        return segment_fail(error, lc_object_refused(segment->fd), segment->fd,
+                            "shm_open");
+    }
+    segment->fd = lc_os_shm_create(segment->object_name, 0600, LC_CREATE_BYTE);
+    *made = segment->fd >= 0;
+    return *made ? LILCACHE_OK
+                 : segment_fail(error, LILCACHE_OS, segment->fd, "shm_open(O_CREAT)");
 }
 
 /* An object that is not as it must be to be used. */
@@ -427,25 +459,87 @@ static int segment_refuse(int status, const struct lc_os_file *file,
                         status == LILCACHE_MISMATCH ? "not a regular file" : found);
 }
 
-/* One attempt by name. *again: the object went away or was retired meanwhile. The
- * registry is locked. */
-static int segment_try_named(struct lc_segment *segment,
-                             const struct lilcache_options *options,
-                             const struct lc_geometry *g, uint64_t until, bool recreate,
-                             bool *again, struct lc_segment **registered,
-                             struct lilcache_error *error) {
+/* Take a row, through which others see that this process lives. */
+static int segment_claim(struct lc_segment *segment, struct lilcache_error *error) {
+    int failed;
+    int row = lc_row_claim(segment, segment->lock_fd, &failed);
+    for (int tries = 0; row == LILCACHE_TOO_MANY_PROCESSES && tries < 3; tries++) {
+        lc_os_sleep_ms(1); /* a sweeper may have held the row of a dead process */
+        row = lc_row_claim(segment, segment->lock_fd, &failed);
+    }
+    if (row < 0) {
+        return segment_fail(error, row, failed, "process rows");
+    }
+    segment->row = row;
+    return LILCACHE_OK;
+}
+
+/* Attach what segment->fd is, make it, or (*again) take its name. The caller holds the
+ * creation byte. */
+static int segment_enter_locked(struct lc_segment *segment,
+                                const struct lilcache_options *options,
+                                const struct lc_geometry *g, bool recreate, bool *again,
+                                struct lc_segment **registered,
+                                struct lilcache_error *error) {
     struct lc_os_file file;
-    int status = segment_open_object(segment, options, error);
+    bool ready;
+    bool retired;
+    int failed = lc_os_stat(segment->fd, &file); /* it may have grown while we waited */
+    if (failed || file.links == 0) {
+        *again = !failed;
+        return segment_fail(error, LILCACHE_OS, failed, "fstat");
+    }
+    int status = segment_is_ready(segment->fd, file.size, &ready, &retired, error);
     if (status) {
-        *again = segment->fd == -EEXIST; /* created by another between the two calls */
-        segment->fd = -1;
         return status;
     }
+    /* Empty, with processes in it: somebody cut it short. */
+    bool used =
+        file.size > 0 || lc_os_bytes_locked(segment->lock_fd, LC_ROW_BYTE, LC_ROWS_MAX);
+    bool broken = !ready && used && !(options->flags & LILCACHE_ATTACH);
+    if (broken || (ready && (recreate || retired))) {
+        failed = segment_take_name(segment, segment->fd);
+        if (!failed) {
+            *again = true;
+            return segment_fail(error, LILCACHE_RETIRED, 0, "retired");
+        }
+        if (ready || lc_object_refused(failed) != LILCACHE_FOREIGN) {
+            return segment_fail(error, lc_object_refused(failed), failed, "shm_unlink");
+        }
+        /* Ours to finish all the same: our group's, and its creator is dead. */
+    }
+    *registered = segment_registered(&file.id);
+    if (*registered) {
+        return LILCACHE_OK;
+    }
+    if (ready) {
+        return segment_attach(segment, file.size, options, error);
+    }
+    if (options->flags & LILCACHE_ATTACH) {
+        return segment_fail(error, LILCACHE_NOT_READY, 0, "attach");
+    }
+    status = segment_make(segment, options, g, error);
+    if (!status) {
+        status = segment_claim(segment, error); /* nobody has attached yet */
+    }
+    if (status) {
+        lc_os_shm_unlink(segment->object_name);
+    }
+    return status;
+}
+
+/* Lock the object that segment->fd is and enter it. */
+static int segment_enter(struct lc_segment *segment,
+                         const struct lilcache_options *options,
+                         const struct lc_geometry *g, uint64_t until, bool recreate,
+                         bool *again, struct lc_segment **registered,
+                         struct lilcache_error *error) {
+    struct lc_os_file file;
     int failed = lc_os_stat(segment->fd, &file);
     if (failed) {
         return segment_fail(error, LILCACHE_OS, failed, "fstat");
     }
-    status = lc_object_judge(&file, options);
+    int status = lc_object_judge(&file, options);
     if (status) {
         return segment_refuse(status, &file, error);
     }
@@ -459,43 +553,31 @@ static int segment_try_named(struct lc_segment *segment,
     if (status) {
         return status;
     }
-    failed = lc_os_stat(segment->fd, &file); /* it may have grown while we waited */
-    bool ready = !failed && segment_is_ready(segment->fd, file.size);
-    if (failed || file.links == 0) {
-        *again = true;
-        return segment_fail(error, LILCACHE_OS, failed, "fstat");
-    }
-    /* Empty, with processes in it: somebody cut it short. */
-    bool used =
-        file.size > 0 || lc_os_bytes_locked(segment->lock_fd, LC_ROW_BYTE, LC_ROWS_MAX);
-    bool broken = !ready && used && !(options->flags & LILCACHE_ATTACH);
-    if (broken || (ready && (recreate || segment_get_retired(segment->fd)))) {
-        failed = segment_take_name(segment, segment->fd);
-        if (!failed) {
-            *again = true;
-            return segment_fail(error, LILCACHE_RETIRED, 0, "retired");
-        }
-        if (ready) {
-            return segment_fail(error, lc_object_refused(failed), failed, "shm_unlink");
-        }
-        /* Ours to finish all the same: our group's, and its creator is dead. */
-    }
-    *registered = segment_registered(&file.id);
-    if (*registered) {
-        return LILCACHE_OK;
-    }
-    if (ready) {
-        status = segment_attach(segment, file.size, options, error);
-    } else if (options->flags & LILCACHE_ATTACH) {
-        status = segment_fail(error, LILCACHE_NOT_READY, 0, "attach");
-    } else {
-        status = segment_make(segment, options, g, error);
-        if (status) {
-            lc_os_shm_unlink(
-                segment->object_name); /* while the creation byte is held */
-        }
-    }
+    status =
+        segment_enter_locked(segment, options, g, recreate, again, registered, error);
     lc_os_unlock_byte(segment->lock_fd, LC_CREATE_BYTE);
+    return status;
+}
+
+/* One attempt by name. *again: the object went away or was retired meanwhile. The
+ * registry is locked. */
+static int segment_try_named(struct lc_segment *segment,
+                             const struct lilcache_options *options,
+                             const struct lc_geometry *g, uint64_t until, bool recreate,
+                             bool *again, struct lc_segment **registered,
+                             struct lilcache_error *error) {
+    bool made;
+    int status = segment_open_object(segment, options, &made, error);
+    if (status) {
+        *again = segment->fd == -EEXIST; /* created by another between the two calls */
+        segment->fd = -1;
+        return status;
+    }
+    status =
+        segment_enter(segment, options, g, until, recreate, again, registered, error);
+    if (status && made) {
+        lc_os_shm_forsake(segment->fd, segment->object_name, LC_CREATE_BYTE);
+    }
     return status;
 }
 
@@ -529,29 +611,13 @@ static int segment_make_anonymous(struct lc_segment *segment,
 static struct lc_segment *segment_blank(const char *object_name) {
     struct lc_segment *segment = calloc(1, sizeof *segment);
     if (segment) {
-        segment->fd = segment->lock_fd = segment->spare_fd = -1;
+        segment->fd = segment->lock_fd = -1;
+        segment->spare_fd = segment->shared_fd = -1;
         segment->row = segment->spare_row = -1;
         pthread_mutex_init(&segment->pin_mutex, NULL);
         snprintf(segment->object_name, sizeof segment->object_name, "%s", object_name);
     }
     return segment;
-}
-
-/* Take a row and join the registry. */
-static int segment_join(struct lc_segment *segment, struct lilcache_error *error) {
-    int row = lc_row_claim(segment, segment->lock_fd);
-    for (int tries = 0; row < 0 && tries < 3; tries++) {
-        lc_os_sleep_ms(1); /* a sweeper may have held the row of a dead process */
-        row = lc_row_claim(segment, segment->lock_fd);
-    }
-    if (row < 0) {
-        return segment_fail(error, row, 0, "process rows");
-    }
-    segment->row = row;
-    segment->references = 1;
-    segment->next = *lc_fork_registry();
-    *lc_fork_registry() = segment;
-    return LILCACHE_OK;
 }
 
 static int segment_open_locked(const struct lilcache_options *options,
@@ -581,10 +647,13 @@ static int segment_open_locked(const struct lilcache_options *options,
             *out = registered;
             return LILCACHE_OK;
         }
-        if (status == LILCACHE_OK) {
-            status = segment_join(segment, error);
+        if (status == LILCACHE_OK && segment->row < 0) {
+            status = segment_claim(segment, error);
         }
         if (status == LILCACHE_OK) {
+            segment->references = 1;
+            segment->next = *lc_fork_registry();
+            *lc_fork_registry() = segment;
             *out = segment;
             return LILCACHE_OK;
         }
@@ -601,8 +670,12 @@ int lilcache_open(const struct lilcache_options *options, struct lilcache **out,
     if (error) {
         memset(error, 0, sizeof *error);
     }
-    if (lilcache_object_name(options->name, object_name, sizeof object_name) < 0) {
-        return segment_fail(error, LILCACHE_INVALID, 0, "name");
+    int failed = 0;
+    int named =
+        segment_object_name(options->name, object_name, sizeof object_name, &failed);
+    if (named < 0) {
+        return segment_fail(error, named, failed,
+                            failed ? "stat(/proc/self/ns/pid)" : "name");
     }
     bool sized = !(options->flags & LILCACHE_ATTACH) || options->size_bytes != 0 ||
                  options->flags & LILCACHE_ANONYMOUS;
@@ -610,7 +683,7 @@ int lilcache_open(const struct lilcache_options *options, struct lilcache **out,
                                    options->max_processes, 0, cores, &g)) {
         return segment_fail(error, LILCACHE_INVALID, 0, "size, max_value");
     }
-    int failed = lc_fork_init();
+    failed = lc_fork_init();
     if (failed) {
         return segment_fail(error, LILCACHE_MEMORY, failed, "pthread_atfork");
     }
@@ -656,7 +729,7 @@ void lilcache_close(struct lilcache *cache) {
     }
     free(cache);
     if (last) {
-        if (segment->row >= 0) {
+        if (segment->row >= 0 && !segment->row_is_shared) {
             lc_row_release(segment, (uint32_t)segment->row);
         }
         segment_free(segment); /* before a fork can inherit its descriptors */
@@ -664,34 +737,49 @@ void lilcache_close(struct lilcache *cache) {
     lc_fork_registry_unlock();
 }
 
-/* Take the name away if it is still this object's. */
-static int segment_unlink(struct lc_segment *segment) {
-    /* Under the object's creation byte, as everybody who replaces it [L4]. */
-    int own = lc_object_reopen(segment);
-    if (own < 0) {
-        return lc_object_refused(own);
-    }
-    int status =
-        segment_lock_creation(own, lc_os_monotonic_ms() + SEGMENT_CREATE_WAIT_MS, NULL);
-    int fd = status == LILCACHE_OK ? lc_os_shm_open(segment->object_name) : -1;
-    if (lc_object_is(segment, fd)) {
-        int failed = segment_take_name(segment, fd);
-        status = failed ? lc_object_refused(failed) : LILCACHE_OK;
+/* Under the object's creation byte, as everybody who replaces it [L4]. */
+static int segment_unlink_locked(struct lc_segment *segment,
+                                 struct lilcache_error *error) {
+    int fd = lc_os_shm_open(segment->object_name);
+    int failed = lc_object_check(segment, fd);
+    if (!failed) {
+        failed = segment_take_name(segment, fd);
     }
     lc_os_close(fd);
+    if (!failed || failed == -ENOENT || failed == -EBADF) { /* it is another's */
+        return LILCACHE_OK;
+    }
+    return segment_fail(error, lc_object_refused(failed), failed, "shm_unlink");
+}
+
+/* Take the name away if it is still this object's. */
+static int segment_unlink(struct lc_segment *segment, struct lilcache_error *error) {
+    int own = lc_object_reopen(segment);
+    if (own < 0) {
+        return segment_fail(error, lc_object_refused(own), own, "open");
+    }
+    uint64_t until = lc_os_monotonic_ms() + SEGMENT_CREATE_WAIT_MS;
+    int status = segment_lock_creation(own, until, error);
+    if (status == LILCACHE_OK) {
+        status = segment_unlink_locked(segment, error);
+    }
     lc_os_close(own);
     return status;
 }
 
 int lilcache_retire(struct lilcache *cache) {
     struct lc_segment *segment = cache->segment;
-    int status = segment->anonymous ? LILCACHE_OK : segment_unlink(segment);
+    struct lilcache_error error = {0};
+    int status = segment->anonymous ? LILCACHE_OK : segment_unlink(segment, &error);
     if (status == LILCACHE_OK) {
         /* Release: who sees it finds the name gone, and starts anew. */
         lc_store_release(&segment->header->hd_retired, 1);
     }
+    errno = error.os_errno;
     return status;
 }
+
+uint64_t lilcache_memory_left(void) { return lc_room_left(); }
 
 /* Somebody cut the object short. What is left of it is nothing to go on with, and those
  * who have not noticed yet are told. */
@@ -699,7 +787,7 @@ static int segment_leave_lost(struct lc_segment *segment) {
     if (lc_load_relaxed32(&segment->lost) != LC_LOST_LEFT) {
         lc_store_relaxed32(&segment->lost, LC_LOST_LEFT);
         if (!segment->anonymous) {
-            segment_unlink(segment);
+            segment_unlink(segment, NULL);
         }
         lc_store_release(&segment->header->hd_retired, 1);
     }

@@ -74,9 +74,9 @@ struct lilcache_options {
 struct lilcache_error {
     int32_t status;
     int32_t os_errno;
-    uint64_t wanted_bytes;
-    uint64_t available_bytes;
-    char step[64]; /* the failing step, e.g. "posix_fallocate" */
+    uint64_t wanted_bytes;    /* that could not be reserved; 0: it was something else */
+    uint64_t available_bytes; /* UINT64_MAX: not known */
+    char step[64];            /* the failing step, e.g. "posix_fallocate" */
 };
 
 /* A value where it lies in the segment. */
@@ -107,8 +107,12 @@ int lilcache_open(const struct lilcache_options *options, struct lilcache **out,
 void lilcache_close(struct lilcache *cache);
 
 /* Remove the segment's name and mark it retired, so that every process attaches anew.
- * OK; FOREIGN, OS, NOT_READY (10 s): it stays as it is. */
+ * OK; FOREIGN, OS (both with errno), NOT_READY (10 s): it stays as it is. */
 int lilcache_retire(struct lilcache *cache);
+
+/* Bytes of the largest segment for which the memory cgroups of this process leave room;
+ * UINT64_MAX: they set no limit. The kernel would not refuse a larger one but kill. */
+uint64_t lilcache_memory_left(void);
 
 /* 1 when this call created the segment, 0 when it attached. */
 int lilcache_created(const struct lilcache *cache);

@@ -1,5 +1,7 @@
 /* lc_fork.c: a view taken before fork is valid in both processes until each drops its
  * own. */
+#include <sys/resource.h>
+
 #include "cachetest.h"
 #include "lc_pin.h"
 #include "lc_row.h"
@@ -211,6 +213,61 @@ TEST(a_grandchilds_view_outlives_its_parents, 30) {
     tell(rope.down);
     await(rope.up);
     lilcache_close(cache);
+}
+
+/* Without a descriptor for a row of the child, the parent's row pins for both: also
+ * after the parent has dropped its view, closed, and ended. */
+static void share_a_view(bool descriptors, bool parent_closes) {
+    struct lilcache *cache = ct_open_named(lct_name("share"), 1 * MIB, 0);
+    struct lilcache *other = cache;
+    struct rope rope;
+    rope_make(&rope);
+    pid_t parent = fork();
+    if (parent == 0) {
+        struct rlimit limit;
+        struct lilcache_view view = pinned(cache, 1, LENGTH);
+        CHECK(!getrlimit(RLIMIT_NOFILE, &limit));
+        struct rlimit none = {descriptors ? limit.rlim_cur : 3, limit.rlim_max};
+        CHECK(!setrlimit(RLIMIT_NOFILE, &none));
+        pid_t child = fork();
+        CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
+        if (child == 0) {
+            tell(rope.up);
+            await(rope.down);
+            CHECK(ct_matches(view.data, LENGTH, 1));
+            CHECK_EQ(ct_set(cache, 2, 2, 100), LILCACHE_OK);
+            lilcache_unpin(cache, view.pin);
+            CHECK(ct_matches(view.data, LENGTH, 1));
+            lilcache_close(cache);
+            tell(rope.up);
+            _exit(0);
+        }
+        lilcache_unpin(cache, view.pin);
+        if (parent_closes) {
+            lilcache_close(cache);
+        }
+        tell(rope.up);
+        _exit(0);
+    }
+    lct_join(parent);
+    await(rope.up);
+    await(rope.up);
+    CHECK_EQ(ct_delete(other, 1), LILCACHE_OK);
+    lc_row_sweep(other->segment);
+    churn(other, 4);
+    CHECK_EQ(ct_stat(other, "pins"), 1);
+    tell(rope.down);
+    await(rope.up);
+    churn_until_unparked(other);
+    CHECK_EQ(ct_stat(other, "processes"), 1);
+    ct_check_unhurt(other);
+    lilcache_close(other);
+}
+
+TEST(a_view_is_shared_when_there_is_no_descriptor, 60) {
+    share_a_view(true, false); /* the same with a row of the child's own */
+    share_a_view(false, false);
+    share_a_view(false, true);
 }
 
 int main(int argc, char **argv) { return lct_main(argc, argv); }

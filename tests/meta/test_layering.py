@@ -41,7 +41,7 @@ THIRD_PARTY = {"serializers": {"msgspec"}}
 C_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"lc_base", "status.def", "stats.def", "crash.def", "race.def"}),
     frozenset({"lc_atomic", "lc_os", "lc_hash", "lc_race", "lilcache"}),
-    frozenset({"lc_layout"}),
+    frozenset({"lc_layout", "lc_room"}),
     frozenset({"lc_handle"}),
     frozenset(
         {"lc_lock", "lc_crash", "lc_counter", "lc_object", "lc_record", "lc_guard"}
