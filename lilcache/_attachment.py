@@ -58,8 +58,9 @@ class Attachment:
                 default LILCACHE_NAME, or else a name from user, sys.prefix and working
                 directory.
             size_mb: MiB of the whole segment. By default the smaller of 64 and three
-                quarters of what is free in /dev/shm. Used by whoever creates it; a
-                SegmentSizeWarning tells the others that it differs.
+                quarters of what is free in /dev/shm and in the memory cgroup. Used by
+                whoever creates it; a SegmentSizeWarning tells the others that it
+                differs.
             max_value_mb: MiB of the largest value. By default a quarter of the segment
                 up to 64 MiB, and 16 MiB above.
             anonymous: Share with forked children only, and leave no trace.

@@ -23,7 +23,7 @@ from . import _ffi
 from ._ffi import ffi, lib
 from ._options import MIB, Options, default_size_bytes
 from ._scratch import Hot, make_hot
-from ._status import error_for, object_path, open_error
+from ._status import error_for, object_path, open_error, os_error
 from .errors import (
     ClosedError,
     SegmentOSError,
@@ -98,7 +98,8 @@ class Handle:
         self.take: Callable[[], Hot] = _none.pop
         self.give: Callable[[Hot], None] = _forget
         self._attach(
-            options.size_bytes or default_size_bytes(options.anonymous),
+            options.size_bytes
+            or default_size_bytes(options.anonymous, lib.lilcache_memory_left()),
             options.max_value_bytes,
             options.recreate,
         )
@@ -161,6 +162,9 @@ class Handle:
             SegmentError: It could not be done; it stays open.
         """
         status = lib.lilcache_retire(self.live())
+        code = ffi.errno
+        if status == lib.LILCACHE_OS:
+            raise os_error(code, "shm_unlink", self.options)
         if status < 0:
             path = object_path(self.options)
             raise error_for(status, self.options.name, f"{path} cannot be removed")

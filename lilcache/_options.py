@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -112,21 +113,25 @@ def default_name(owner: int = -1) -> str:
     return f"{uid}-{hashlib.blake2b(place, digest_size=8).hexdigest()}"
 
 
-def default_size_bytes(anonymous: bool) -> int:
+def default_size_bytes(anonymous: bool, memory_left: int) -> int:
     """Return the size of a segment created without one.
 
-    Three quarters of the free space leave room for others who live in /dev/shm; a
-    memfd does not live there.
+    Three quarters of the free space leave room for others who live in /dev/shm, where
+    a memfd does not, and in the memory cgroup.
+
+    Args:
+        anonymous: It will be a memfd.
+        memory_left: Bytes that fit into the memory cgroup.
     """
-    if anonymous:
-        return DEFAULT_SIZE_BYTES
-    try:
-        space = os.statvfs(SHM_DIRECTORY)
-    except OSError:
-        # The core then names the step that fails without it.
-        return DEFAULT_SIZE_BYTES
-    free = space.f_bavail * space.f_frsize * 3 // 4
-    whole_pages = free // PAGE_BYTES * PAGE_BYTES
+    free = memory_left
+    if not anonymous:
+        # Without the directory, the core names the step that fails. A file system of
+        # no blocks at all is one without a limit.
+        with contextlib.suppress(OSError):
+            space = os.statvfs(SHM_DIRECTORY)
+            if space.f_blocks:
+                free = min(free, space.f_bavail * space.f_frsize)
+    whole_pages = free * 3 // 4 // PAGE_BYTES * PAGE_BYTES
     return max(MIN_SIZE_BYTES, min(DEFAULT_SIZE_BYTES, whole_pages))
 
 

@@ -73,11 +73,33 @@ ERRORS: Final[dict[str, tuple[type[LilcacheError], str]]] = {
 # Codes of open that say something about what stands under the segment's name.
 ABOUT_THE_OBJECT: Final = frozenset({"MISMATCH", "FOREIGN", "NAMESPACE", "NOT_READY"})
 
-# What to do about a failed system call of open.
+# struct lilcache_error's available_bytes when nobody could tell.
+_UNKNOWN: Final = 2**64 - 1
+
+# What says that a reservation was too large.
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM})
+
+_ANONYMOUSLY: Final = "anonymous=True if only forked children share the cache"
+
+# What to do about a failed system call, whatever the step.
 OS_REMEDIES: Final[dict[int, str]] = {
     errno.EEXIST: "something creates and removes it all the time: choose another name=",
-    errno.ENOENT: "it takes /proc and /dev/shm: mount them in this container or chroot",
+    errno.EMFILE: "close files, or raise this process's limit (ulimit -n)",
+    errno.ENFILE: "close files, or raise the system's limit (sysctl fs.file-max)",
+    errno.ENOMEM: (
+        "ask for a smaller size_mb, or give this process more memory and address space"
+        " (ulimit -v, sysctl vm.max_map_count)"
+    ),
+    errno.EAGAIN: "raise the limit on locked memory (ulimit -l)",
+    errno.EROFS: f"mount {SHM_DIRECTORY} read-write, or pass {_ANONYMOUSLY}",
+    errno.ENOENT: (
+        "it takes /proc and /dev/shm: mount them in this container or chroot, or, for"
+        f" want of {SHM_DIRECTORY}, pass {_ANONYMOUSLY}"
+    ),
+    errno.ENOTDIR: f"mount a tmpfs on {SHM_DIRECTORY}, or pass {_ANONYMOUSLY}",
+    errno.ENOLCK: "free some of the system's file locks",
 }
+_OTHERWISE: Final = "look for what refuses it: a limit, a seccomp profile, a container"
 
 
 def status_name(status: int) -> str:
@@ -123,17 +145,27 @@ def open_error(failure: Any, options: Options) -> LilcacheError:
         return error_for(failure.status, options.name, about, remedy)
     if status_name(failure.status) != "OS":
         return error_for(failure.status, options.name, f"at {step}" if step else "")
-    if code == errno.ENOSPC:
-        return _space_error(failure, options, reason)
+    if code == errno.ENOSPC or (failure.wanted_bytes and code in _NO_SPACE):
+        return _space_error(failure, options, step, reason)
+    return os_error(code, step, options)
+
+
+def os_error(code: int, step: str, options: Options) -> LilcacheError:
+    """Return the exception of a failed system call, with what helps against it."""
+    reason = f"{step}: {os.strerror(code)}"
     if code in (errno.EACCES, errno.EPERM):
         remedy = ERRORS["FOREIGN"][1]
         if step == "fchown":
             remedy = "only root may give a segment away: let root create it first"
+        elif step == "shm_open(O_CREAT)":
+            remedy = (
+                f"make {SHM_DIRECTORY} writable (chmod 1777), or pass {_ANONYMOUSLY}"
+            )
         return ForeignSegmentError(
             f"cache {options.name!r}: {object_path(options)}: {reason}: {remedy}"
         )
-    remedy = f": {OS_REMEDIES[code]}" if code in OS_REMEDIES else ""
-    error = SegmentOSError(f"cache {options.name!r} cannot be opened: {reason}{remedy}")
+    remedy = OS_REMEDIES.get(code, _OTHERWISE)
+    error = SegmentOSError(f"cache {options.name!r}: {reason}: {remedy}")
     error.errno = code
     return error
 
@@ -147,20 +179,33 @@ def object_path(options: Options) -> str:
     return f"{SHM_DIRECTORY}/{ffi.string(out).decode()}"
 
 
-def _space_error(failure: Any, options: Options, reason: str) -> SegmentSpaceError:
+def _space_error(
+    failure: Any, options: Options, step: str, reason: str
+) -> SegmentSpaceError:
     wanted, available = failure.wanted_bytes, failure.available_bytes
-    if options.anonymous:
-        place, remedy = "memory", "ask for a smaller size_mb"
+    if available == _UNKNOWN:
+        available = 0
+    smaller = "ask for a smaller size_mb"
+    if step == "memory cgroup":
+        what = "do not fit in this process's memory cgroup, which"
+        remedy = f"{smaller}, or raise its limit (docker run --memory=..., MemoryMax=)"
+    elif step == "RLIMIT_FSIZE":
+        what = "are more than this process may write to a file, which"
+        remedy = f"{smaller}, or raise the limit (ulimit -f)"
+    elif options.anonymous:
+        what, remedy = "do not fit in memory, which", smaller
     else:
-        place = SHM_DIRECTORY
+        what = f"do not fit in {SHM_DIRECTORY}, which"
         remedy = (
-            "ask for a smaller size_mb, enlarge it (docker run --shm-size=...), or pass"
-            " anonymous=True if only forked children share the cache"
+            f"{smaller}, enlarge it (docker run --shm-size=...), or pass {_ANONYMOUSLY}"
         )
-    error = SegmentSpaceError(
-        f"cache {options.name!r}: {wanted / MIB:.1f} MiB do not fit in {place}, which"
-        f" has {available / MIB:.1f} MiB free ({reason}): {remedy}"
-    )
+    if wanted:
+        free = f" has {available / MIB:.1f} MiB free" if available else " is full"
+        about = f"{wanted / MIB:.1f} MiB {what}{free}"
+    else:
+        about = f"{SHM_DIRECTORY} takes no more files"
+        remedy = f"remove some, or pass {_ANONYMOUSLY}"
+    error = SegmentSpaceError(f"cache {options.name!r}: {about} ({reason}): {remedy}")
     error.wanted_bytes = wanted
     error.available_bytes = available
     return error

@@ -117,7 +117,7 @@ class SegmentSpaceError(CapacityError):
 
     Attributes:
         wanted_bytes: The size that was asked for.
-        available_bytes: What was free at that moment.
+        available_bytes: What was free at that moment; 0 if that is not known.
     """
 
     wanted_bytes: int = 0

@@ -77,17 +77,23 @@ def test_size_is_that_of_the_whole_object(make_cache: Any, size_mb: float) -> No
 
 
 def test_default_size_follows_the_free_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    def free(count: int) -> None:
-        space = os.statvfs_result((4096, 4096, 9**9, count, count, 0, 0, 0, 0, 255))
+    def free(count: int, of: int = 9**9) -> None:
+        space = os.statvfs_result((4096, 4096, of, count, count, 0, 0, 0, 0, 255))
         monkeypatch.setattr(os, "statvfs", lambda path: space)
 
+    unlimited = 2**64 - 1
     free(10**7)
-    assert default_size_bytes(anonymous=False) == 64 * MIB
+    assert default_size_bytes(False, unlimited) == 64 * MIB
+    assert default_size_bytes(False, 32 * MIB) == 24 * MIB
     free(8 * MIB // 4096)
-    assert default_size_bytes(anonymous=False) == 6 * MIB
-    assert default_size_bytes(anonymous=True) == 64 * MIB
+    assert default_size_bytes(False, unlimited) == 6 * MIB
+    assert default_size_bytes(False, 4 * MIB) == 3 * MIB
+    assert default_size_bytes(True, unlimited) == 64 * MIB
+    assert default_size_bytes(True, 4 * MIB) == 3 * MIB
     free(1)
-    assert default_size_bytes(anonymous=False) == 1 * MIB
+    assert default_size_bytes(False, unlimited) == 1 * MIB
+    free(0, of=0)
+    assert default_size_bytes(False, unlimited) == 64 * MIB
 
 
 def test_a_size_that_does_not_fit(unique_name: Any, too_large_mb: int) -> None:
