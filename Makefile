@@ -83,6 +83,11 @@ test-hostile: $(VENV)/installed-dev
 test-fuzz:
 	$(MAKE) -C tests/fuzz run PYTHON=$(PYTHON)
 
+# Too little memory, space, descriptors, permission.
+.PHONY: test-famine
+test-famine:
+	$(MAKE) -C tests/famine run PYTHON=$(PYTHON)
+
 test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock
 	$(BIN)/python -m pytest -q

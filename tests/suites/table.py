@@ -38,6 +38,7 @@ GATE: tuple[Suite, ...] = (
     Suite("damage", "make test-damage"),
     Suite("servers", "make test-servers"),
     Suite("hostile", "make test-hostile"),
+    Suite("famine", "make test-famine"),
     Suite("python", "make test-py"),
 )
 
@@ -58,6 +59,7 @@ SOAK: tuple[Suite, ...] = (
     Suite("fuzz", "make -C tests/fuzz campaign SECONDS={seconds} SEED={seed}", 4),
     Suite("damage", "make -C tests/damage campaign SECONDS={seconds} SEED={seed}", 3),
     Suite("mutants", "make mutants COUNT=10000 SECONDS={seconds} SEED={seed}", 0.5),
+    Suite("famine", "make -C tests/famine campaign"),
     Suite("stress", "make stress SECONDS={seconds} SEED={seed}", 1),
     Suite("servers", "make soak-servers KILLS=1000 SEED={seed}"),
     Suite("hostile", "make hostile SECONDS={seconds} SEED={seed}", 1),
