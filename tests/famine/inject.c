@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 enum before {
     NOTHING, /* no object of the name */
@@ -326,7 +325,7 @@ static void run_fork(const struct trial *t) {
     }
     struct famine_held held = famine_held();
     arm(t);
-    pid_t child = t->scene->act == RAW_FORK ? (pid_t)syscall(SYS_fork) : fork();
+    pid_t child = t->scene->act == RAW_FORK ? _Fork() : fork();
     CHECK(child >= 0);
     if (child == 0) {
         if (with_view) {
