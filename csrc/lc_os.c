@@ -237,7 +237,7 @@ uint64_t lc_os_page_bytes(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
 
 int lc_os_signal_action(int signal, const struct sigaction *wanted,
                         struct sigaction *found) {
-    return sigaction(signal, wanted, found) == 0 ? 0 : -errno;
+    return OS_RETRY(sigaction(signal, wanted, found)) == 0 ? 0 : -errno;
 }
 
 void lc_os_signal_mask(int how, const sigset_t *set, sigset_t *before) {

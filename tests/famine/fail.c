@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -143,6 +144,10 @@ WRAP(ssize_t, pread, (int fd, void *to, size_t bytes, off_t at), (fd, to, bytes,
      -1)
 WRAP(ssize_t, readlink, (const char *path, char *to, size_t bytes), (path, to, bytes),
      -1)
+WRAP(ssize_t, pwrite, (int fd, const void *from, size_t bytes, off_t at),
+     (fd, from, bytes, at), -1)
+WRAP(int, sigaction, (int number, const struct sigaction *wanted, struct sigaction *old),
+     (number, wanted, old), -1)
 WRAP(int, stat, (const char *path, struct stat *out), (path, out), -1)
 WRAP(ssize_t, getrandom, (void *to, size_t bytes, unsigned flags), (to, bytes, flags),
      -1)

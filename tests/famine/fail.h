@@ -22,7 +22,9 @@
     X(madvise)                                                                         \
     X(read)                                                                            \
     X(pread)                                                                           \
+    X(pwrite)                                                                          \
     X(readlink)                                                                        \
+    X(sigaction)                                                                       \
     X(stat)                                                                            \
     X(getrandom)                                                                       \
     X(nanosleep)                                                                       \
