@@ -38,7 +38,8 @@ def make_run(line: str, python: Path) -> Run:
 
     Args:
         line: "c PROGRAM [WORD]", "python PYTEST-ARGUMENT ...", or the name of a program
-            with arguments: interleave, orders, kill, linear, stress-provoked.
+            with arguments: interleave, orders, kill, linear, famine,
+            stress-provoked.
         python: the interpreter with the test dependencies.
     """
     suite, *words = shlex.split(line)
@@ -55,7 +56,7 @@ def make_run(line: str, python: Path) -> Run:
     if suite == "orders":
         build = ("tests/interleave", "../../build/interleave/orders")
         return Run(line, build, ("build/interleave/orders", *words), 120)
-    jobs = ("--jobs", str(os.cpu_count())) if suite != "linear" else ()
+    jobs = ("--jobs", str(os.cpu_count())) if suite in ("interleave", "kill") else ()
     build = (f"tests/{suite}", f"../../build/{suite}/{suite}")
     return Run(line, build, (f"build/{suite}/{suite}", *jobs, *words), 300)
 
