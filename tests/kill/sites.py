@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 HOOK = re.compile(
-    r"<(__tsan_(?:unaligned_)?write\w+|__tsan_atomic\d+_(?:store|fetch|compare)\w+"
+    r"<(__tsan_(?:unaligned_)?write\w+|__tsan_atomic\d+_(?:store|fetch|compare)\w*"
     r"|__wrap_\w+)>$"
 )
 INSTRUCTION = re.compile(r"\s*([0-9a-f]+):\s+(.*)$")
