@@ -280,6 +280,7 @@ static int run(void) {
     for (int i = 0; i < options.jobs; i++) {
         int status;
         CHECK(waitpid(workers[i], &status, 0) == workers[i]);
+        lct_remove_segments(workers[i]); /* of one that found a violation */
         if (status != 0) {
             fprintf(stderr, "VIOLATION (status %d, seed %llu) %s\n", status,
                     (unsigned long long)options.seed, places[i].text);

@@ -146,7 +146,7 @@ void life_sweep(size_t i, struct tally *tally) {
     char name[64];
     char object[256];
     bool completed = false;
-    snprintf(name, sizeof name, "kill-%d-%d", (int)getpid(), (int)act);
+    snprintf(name, sizeof name, "lct-%d-life%d", (int)getpid(), (int)act);
     CHECK(lilcache_object_name(name, object, sizeof object) > 0);
     report_places_before(places);
     hook_forget();
