@@ -228,7 +228,12 @@ void lc_evict_unpark_locked(struct lc_shard *shard) {
 static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
                        uint64_t freed_wanted, uint32_t walk_max) {
     struct shm_shard *ctl = shard->ctl;
-    uint32_t head = ctl->sh_victim;
+    /* Once, and checked here as well: damage may come behind lc_victim_ready_locked. */
+    uint32_t head = lc_load_relaxed32(&ctl->sh_victim);
+    if (LC_UNLIKELY(head >= shard->block_count)) {
+        ctl->sh_victim = LC_NO_BLOCK;
+        return true;
+    }
     uint64_t start = (uint64_t)head << shard->block_shift;
     uint64_t fill =
         lc_min64(shard->blocks[head].bl_fill,

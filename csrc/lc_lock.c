@@ -15,7 +15,6 @@
 #include "lc_lock.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <string.h>
 #include <time.h>
 
@@ -25,6 +24,8 @@
 
 #if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) &&                        \
     __PTHREAD_MUTEX_HAVE_PREV
+
+#include <linux/futex.h> /* not where musl-gcc looks */
 
 static pthread_mutex_t lock_pattern; /* one of ours that nobody ever takes */
 

@@ -178,8 +178,10 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
     struct shm_shard *ctl = shard->ctl;
     struct victim_survey survey;
 
-    if (ctl->sh_victim < shard->block_count &&
-        lc_word_state(shard->blocks[ctl->sh_victim].bl_word) == LC_BLOCK_SEALED) {
+    /* Once: damage may come between two loads. */
+    uint32_t victim = lc_load_relaxed32(&ctl->sh_victim);
+    if (victim < shard->block_count &&
+        lc_word_state(shard->blocks[victim].bl_word) == LC_BLOCK_SEALED) {
         return true;
     }
     lc_evict_unpark_locked(shard);
