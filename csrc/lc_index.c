@@ -218,14 +218,18 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
 /* which: 0 the values before, 1 after. */
 static void index_settle(struct lc_shard *shard, int which) {
     struct shm_intent *in = &shard->ctl->sh_intent;
-    lc_store_relaxed(&shard->groups[in->in_group].gr_counts, in->in_counts[which]);
-    if (in->in_from_block < shard->block_count) {
-        lc_store_relaxed(&shard->blocks[in->in_from_block].bl_live,
-                         in->in_from_live[which]);
+    /* Once each, and checked: damage may have come since the line was armed. */
+    uint64_t group = lc_load_relaxed(&in->in_group);
+    uint64_t from = lc_load_relaxed(&in->in_from_block);
+    uint64_t to = lc_load_relaxed(&in->in_to_block);
+    if (LC_LIKELY(group < shard->group_count)) {
+        lc_store_relaxed(&shard->groups[group].gr_counts, in->in_counts[which]);
     }
-    if (in->in_to_block < shard->block_count) {
-        lc_store_relaxed(&shard->blocks[in->in_to_block].bl_live,
-                         in->in_to_live[which]);
+    if (from < shard->block_count) {
+        lc_store_relaxed(&shard->blocks[from].bl_live, in->in_from_live[which]);
+    }
+    if (to < shard->block_count) {
+        lc_store_relaxed(&shard->blocks[to].bl_live, in->in_to_live[which]);
     }
     LC_CRASH(slot_counts_stored);
     /* Release: as in index_arm, the values are in place before the line is void. */

@@ -487,7 +487,7 @@ static int segment_enter_locked(struct lc_segment *segment,
     int failed = lc_os_stat(segment->fd, &file); /* it may have grown while we waited */
     if (failed || file.links == 0) {
         *again = !failed;
-        return segment_fail(error, LILCACHE_OS, failed, "fstat");
+        return segment_fail(error, LILCACHE_OS, failed ? failed : -EEXIST, "fstat");
     }
     int status = segment_is_ready(segment->fd, file.size, &ready, &retired, error);
     if (status) {

@@ -222,13 +222,13 @@ inline HINTS(which, from, to) {
     :: from != 0 ->
         READ(FROM_LIVE + which, value);
         /* @code csrc/lc_index.c index_settle */
-        STORE(RELAXED, LIVE + from, value) /* lc_store_relaxed(&shard->blocks[in->in_from_block].bl_live */
+        STORE(RELAXED, LIVE + from, value) /* lc_store_relaxed(&shard->blocks[from].bl_live */
     :: else
     fi;
     if
     :: to != 0 ->
         READ(TO_LIVE + which, value);
-        STORE(RELAXED, LIVE + to, value) /* lc_store_relaxed(&shard->blocks[in->in_to_block].bl_live */
+        STORE(RELAXED, LIVE + to, value) /* lc_store_relaxed(&shard->blocks[to].bl_live */
     :: else
     fi
 }

@@ -38,20 +38,24 @@ WORKER = """
     print("ready", flush=True)
     values = {f"key-{n}": f"value of key-{n}" * (n % 50) for n in range(300)}
     while not stop.is_set():
-        key = random.choice(list(values))
-        cache.set(key, values[key], ttl=random.choice([None, 1000]))
-        # A value that was cut short while it was copied must not come out.
-        for found in (cache.get(key), cache.pop(key), *cache.get_many([key]).values()):
-            assert found is None or found == values[key], (key, found)
-        view = cache.view(key)
-        del view
-        cache.incr("count", initial=0)
-        cache.touch(key, 100)
-        cache.delete(key)
-        list(cache.scan())
-        cache.stats()
-        if random.random() < 0.01:
-            cache.clear()
+        try:
+            key = random.choice(list(values))
+            cache.set(key, values[key], ttl=random.choice([None, 1000]))
+            # A value that was cut short while it was copied must not come out.
+            many = cache.get_many([key]).values()
+            for found in (*many, cache.get(key), cache.pop(key)):
+                assert found is None or found == values[key], (key, found)
+            view = cache.view(key)
+            del view
+            cache.incr("count", initial=0)
+            cache.touch(key, 100)
+            cache.delete(key)
+            list(cache.scan())
+            cache.stats()
+            if random.random() < 0.01:
+                cache.clear()
+        except lilcache.CorruptError:
+            pass  # cut short in the middle of the call
     cache.set("last", "word")
     assert cache.get("last") == "word"
     assert cache.check() == []
@@ -117,7 +121,7 @@ def test_an_anonymous_segment_cannot_be_cut_short() -> None:
     with Cache(anonymous=True, size_mb=1):
         found = 0
         for link in Path("/proc/self/fd").iterdir():
-            if link.is_symlink() and "lilcache" in os.readlink(link):
+            if link.is_symlink() and "memfd:" in os.readlink(link):
                 found += 1
                 with pytest.raises(PermissionError):
                     os.ftruncate(int(link.name), 0)
