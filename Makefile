@@ -50,7 +50,7 @@ test-seeded: $(VENV)/installed-dev
 test-kill:
 	$(MAKE) -C tests/kill run PYTHON=$(PYTHON)
 
-# Bits of a segment flipped, and writers of random bytes.
+# Bits of a segment flipped, and bursts of damage; writers of random bytes in campaigns.
 test-damage:
 	$(MAKE) -C tests/damage run
 
