@@ -1,6 +1,6 @@
 /* From size and options to the places of everything. An attaching process works it out
  * again from the header's four numbers and compares, so that no offset is believed. */
-#include "lc_segment.h"
+#include "lc_geometry.h"
 
 #include "lc_record.h"
 

@@ -1,6 +1,6 @@
 /* lc_geometry.c: where everything lies, for every size from 1 MiB to 64 GiB. */
 #include "cachetest.h"
-#include "lc_segment.h"
+#include "lc_geometry.h"
 
 /* Everything inside, nothing over anything else, in order. */
 static void check_geometry(const struct lc_geometry *g) {

@@ -5,6 +5,7 @@
 #include "lc_append.h"
 #include "lc_block.h"
 #include "lc_evict.h"
+#include "lc_geometry.h"
 #include "lc_group.h"
 #include "lc_index.h"
 #include "lc_pages.h"

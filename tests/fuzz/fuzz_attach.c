@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "lc_geometry.h"
 #include "lc_lock.h"
-#include "lc_segment.h"
 #include "patch.h"
 #include "states.h"
 #include "stores.h"

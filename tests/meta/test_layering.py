@@ -41,14 +41,14 @@ THIRD_PARTY = {"serializers": {"msgspec"}}
 C_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"lc_base", "status.def", "stats.def", "crash.def", "race.def"}),
     frozenset({"lc_atomic", "lc_os", "lc_hash", "lc_race", "lilcache"}),
-    frozenset({"lc_layout", "lc_room"}),
+    frozenset({"lc_layout", "lc_room", "lc_error"}),
     frozenset({"lc_handle"}),
     frozenset(
         {"lc_lock", "lc_crash", "lc_counter", "lc_object", "lc_record", "lc_guard"}
     ),
-    frozenset({"lc_block", "lc_row"}),
-    frozenset({"lc_append", "lc_pages", "lc_pin", "lc_fork"}),
-    frozenset({"lc_index"}),
+    frozenset({"lc_block", "lc_row", "lc_geometry"}),
+    frozenset({"lc_append", "lc_pages", "lc_pin", "lc_fork", "lc_header"}),
+    frozenset({"lc_index", "lc_mapping"}),
     frozenset({"lc_evict", "lc_check"}),
     frozenset({"lc_recover"}),
     frozenset({"lc_shard", "lc_segment"}),
@@ -58,7 +58,7 @@ C_LEVELS: tuple[frozenset[str], ...] = (
 )
 
 # A second file of a module: stands on its level, and the two may use each other.
-C_PARTS = {"lc_group": "lc_index", "lc_victim": "lc_evict", "lc_geometry": "lc_segment"}
+C_PARTS = {"lc_group": "lc_index", "lc_victim": "lc_evict"}
 
 
 def level_of(levels: tuple[frozenset[str], ...], name: str) -> int:
