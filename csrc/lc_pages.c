@@ -46,14 +46,11 @@ static uint32_t pages_take_in(struct lc_shard *shard, uint32_t block, uint32_t g
     return UINT32_MAX;
 }
 
-uint32_t lc_page_take_locked(struct lc_shard *shard, uint32_t group, uint32_t avoid) {
-    struct shm_shard *ctl = shard->ctl;
-    uint32_t start = (uint32_t)lc_min64(ctl->sh_index_hint, shard->block_count - 1);
+/* The highest free page in blocks [low, from], but for the block `avoid`. */
+static uint32_t pages_take_between(struct lc_shard *shard, uint32_t group,
+                                   uint32_t avoid, uint32_t low, uint32_t from) {
     bool skipped = false;
-    if (lc_pages_free_locked(shard) == 0) {
-        return UINT32_MAX;
-    }
-    for (uint32_t b = start + 1; b-- > 0 && b >= ctl->sh_index_low;) {
+    for (uint32_t b = from + 1; b-- > 0 && b >= low;) {
         if (!pages_is_index(shard, b)) {
             continue;
         }
@@ -65,13 +62,27 @@ uint32_t lc_page_take_locked(struct lc_shard *shard, uint32_t group, uint32_t av
             uint32_t page = pages_take_in(shard, b, group);
             if (page != UINT32_MAX) {
                 if (!skipped) {
-                    ctl->sh_index_hint = b;
+                    shard->ctl->sh_index_hint = b;
                 }
                 return page;
             }
         }
     }
     return UINT32_MAX;
+}
+
+uint32_t lc_page_take_locked(struct lc_shard *shard, uint32_t group, uint32_t avoid) {
+    uint32_t last = shard->block_count - 1;
+    uint32_t hint = lc_load_relaxed32(&shard->ctl->sh_index_hint);
+    uint32_t low = lc_load_relaxed32(&shard->ctl->sh_index_low);
+    if (lc_pages_free_locked(shard) == 0) {
+        return UINT32_MAX;
+    }
+    uint32_t from = (uint32_t)lc_min64(hint, last);
+    uint32_t page = pages_take_between(shard, group, avoid, low, from);
+    /* Both are hints, which nothing checks: damaged ones must not hide free pages from
+     * every set to come. */
+    return page != UINT32_MAX ? page : pages_take_between(shard, group, avoid, 0, last);
 }
 
 bool lc_page_is_owned_locked(const struct lc_shard *shard, uint32_t group,
@@ -140,13 +151,19 @@ bool lc_pages_extend_locked(struct lc_shard *shard, bool anywhere) {
 }
 
 uint32_t lc_pages_lowest_locked(struct lc_shard *shard) {
-    for (uint32_t b = shard->ctl->sh_index_low; b < shard->block_count; b++) {
-        if (pages_is_index(shard, b)) {
-            shard->ctl->sh_index_low = b;
-            return b;
+    uint32_t low = lc_load_relaxed32(&shard->ctl->sh_index_low);
+    for (;;) {
+        for (uint32_t b = low; b < shard->block_count; b++) {
+            if (pages_is_index(shard, b)) {
+                shard->ctl->sh_index_low = b;
+                return b;
+            }
         }
+        if (low == 0) {
+            return LC_NO_BLOCK;
+        }
+        low = 0; /* it is a hint, and may be damaged */
     }
-    return LC_NO_BLOCK;
 }
 
 uint32_t lc_pages_owner_locked(const struct lc_shard *shard, uint32_t block) {

@@ -406,6 +406,24 @@ TEST(a_group_that_counts_far_too_much, 20) {
     lilcache_close(cache);
 }
 
+/* Where free pages and the lowest index block are is told by two hints. */
+TEST(damaged_hints_hide_no_index_page, 20) {
+    fresh(MIB, 10);
+    shard->ctl->sh_index_hint = 0;
+    for (uint64_t n = 10; n < KEYS; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 30), LILCACHE_OK);
+    }
+    shard->ctl->sh_index_low = UINT32_MAX;
+    shard->ctl->sh_index_hint = UINT32_MAX;
+    CHECK(lc_pages_lowest_locked(shard) < shard->block_count);
+    shard->ctl->sh_index_low = UINT32_MAX;
+    for (uint64_t n = KEYS; n < 4 * KEYS; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 30), LILCACHE_OK);
+    }
+    ct_check(cache);
+    lilcache_close(cache);
+}
+
 TEST(pins_without_a_row_or_while_another_thread_is_busy, 20) {
     fresh(MIB, 10);
     struct lc_segment *segment = cache->segment;
