@@ -70,7 +70,7 @@ int lilcache_object_name(const char *name, char *out, size_t cap) {
     return lc_header_object_name(name, out, cap, &failed);
 }
 
-static uint64_t header_checksum(const struct shm_header *header) {
+uint64_t lc_header_checksum(const struct shm_header *header) {
     return lc_hash(header_key, header, offsetof(struct shm_header, hd_checksum), 0);
 }
 
@@ -111,7 +111,7 @@ int lc_header_make(struct shm_header *header, const struct lc_geometry *g,
     header->hd_groups_at = g->groups_at;
     header->hd_blocks_at = g->blocks_at;
     header->hd_heap_at = g->heap_at;
-    header->hd_checksum = header_checksum(header);
+    header->hd_checksum = lc_header_checksum(header);
     return LILCACHE_OK;
 }
 
@@ -122,7 +122,7 @@ int lc_header_check(const struct shm_header *h, uint64_t size, struct lc_geometr
         h->hd_fingerprint != header_fingerprint()) {
         return lc_fail(error, LILCACHE_MISMATCH, 0, "header");
     }
-    if (h->hd_checksum != header_checksum(h) || h->hd_size != size ||
+    if (h->hd_checksum != lc_header_checksum(h) || h->hd_size != size ||
         h->hd_shard_count == 0 || h->hd_row_count == 0 ||
         !lc_geometry_make(h->hd_size, h->hd_max_value, h->hd_row_count,
                           h->hd_shard_count, 1, g) ||
@@ -155,7 +155,8 @@ int lc_header_is_ready(int fd, uint64_t size, bool *ready, bool *retired,
                                   : lc_fail(error, LILCACHE_OS, failed, "pread");
     }
     /* Cut short, it is of no use to those who are in it either. */
-    bool cut = header.hd_checksum == header_checksum(&header) && size < header.hd_size;
+    bool cut =
+        header.hd_checksum == lc_header_checksum(&header) && size < header.hd_size;
     if (header.hd_ready != LC_READY || cut) {
         return LILCACHE_OK;
     }

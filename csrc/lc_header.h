@@ -13,6 +13,9 @@ int lc_header_object_name(const char *name, char *out, size_t cap, int *failed);
 int lc_header_make(struct shm_header *header, const struct lc_geometry *g,
                    uint32_t flags, struct lilcache_error *error);
 
+/* Of everything before it, which is written once. */
+uint64_t lc_header_checksum(const struct shm_header *header);
+
 /* Check every number of a copy of the header of an object of so many bytes [L1]. */
 int lc_header_check(const struct shm_header *h, uint64_t size, struct lc_geometry *g,
                     struct lilcache_error *error);

@@ -19,6 +19,11 @@ typedef void (*stream_patch)(struct model *m, struct input *in, uint32_t kind,
                              uint32_t where);
 bool stream_step(struct model *m, struct input *in, stream_patch patch);
 
+/* Whether all invariants are to be checked in the end: always, or in a share of the
+ * inputs, chosen by their bytes, when FUZZ_CHECK_EVERY says so. The check takes longer
+ * than all operations of an input together. */
+bool stream_is_checked(const uint8_t *data, size_t size);
+
 /* Drop all pins. */
 void stream_end(struct model *m);
 
