@@ -131,7 +131,7 @@ static void make_consistent(struct shm_header *header, bool geometry) {
     arena_write(header, &h, sizeof h);
 }
 
-static void use(struct lilcache *cache, struct input *in, bool checked) {
+static void use(struct lilcache *cache, struct input *in) {
     struct model *m = &model;
     m->cache = cache;
     m->segment = cache->segment;
@@ -149,7 +149,7 @@ static void use(struct lilcache *cache, struct input *in, bool checked) {
     }
     while (stream_step(m, in, NULL)) {
     }
-    if (checked) {
+    if (in->checked) {
         model_check(m);
     }
     stream_end(m);
@@ -180,7 +180,7 @@ static void put_back(bool resized) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct input in = {data, data + size, 0, 0};
+    struct input in = input_open(data, size);
     uint32_t flags = input_byte(&in);
     uint32_t second = input_byte(&in);
     struct shm_header *header = (struct shm_header *)mine;
@@ -204,7 +204,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     int status = lilcache_open(&options, &cache, &error);
     if (status == LILCACHE_OK) {
-        use(cache, &in, stream_is_checked(data, size));
+        use(cache, &in);
         lilcache_close(cache);
     } else {
         MUST_EQ(error.status, status);

@@ -1,7 +1,8 @@
 /* libFuzzer target: the image of a prepared segment, damaged before and between
  * operations. Nothing may crash or hang, no lock may stay held, and with checksums no
  * value may come up that its key never had. Whatever the damage was, one rebuild makes
- * the segment whole, and then it takes and gives values again.
+ * the segment whole, and then it takes and gives values again; half of the inputs end
+ * so.
  *
  * Byte 0 chooses the state, byte 1 what happens in the end. */
 #include "lc_pin.h"
@@ -65,27 +66,27 @@ static bool segment_is_open(const struct model *m) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct input in = {data, data + size, 0, 0};
+    struct input in = input_open(data, size);
     struct state *state = state_at(input_byte(&in));
     struct model *m = &state->model;
     uint32_t end = input_byte(&in);
-    bool checked = stream_is_checked(data, size);
+    uint32_t repair = end & (END_REBUILD | END_EMPTY);
     arena_enter(&state->arena);
     m->damaged = true;
     while (stream_step(m, &in, patch_apply)) {
     }
     model_sample(m, end);
-    if (checked) {
+    if (in.checked) {
         model_check(m);
     }
     if (segment_is_open(m)) {
         use(m, end);
     }
-    if (end & (END_REBUILD | END_EMPTY)) {
-        rebuild(m, end & END_EMPTY ? LC_PHASE_EMPTY : LC_PHASE_REBUILD);
+    if (repair == END_REBUILD || repair == END_EMPTY) {
+        rebuild(m, repair == END_EMPTY ? LC_PHASE_EMPTY : LC_PHASE_REBUILD);
         model_sample(m, end);
         use(m, end);
-        if (checked) {
+        if (in.checked) {
             m->damaged = false;
             model_check(m);
             m->damaged = true;

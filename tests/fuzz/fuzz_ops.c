@@ -14,7 +14,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct input in = {data, data + size, 0, 0};
+    struct input in = input_open(data, size);
     struct state *state = state_at(input_byte(&in));
     struct model *m = &state->model;
     uint32_t sample = input_byte(&in);
@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     model_sample(m, sample);
     stream_end(m);
-    if (stream_is_checked(data, size)) {
+    if (in.checked) {
         model_check(m);
     }
     arena_check_locks(m->segment);

@@ -172,7 +172,10 @@ def run_workers(queue: Iterator[Worker], jobs: int) -> Iterator[Worker]:
 
 
 def report_failure(worker: Worker) -> None:
-    print(f"FAILED: {worker.target} ({worker.variant}), seed {worker.seed}:")
+    print(
+        f"FAILED: {worker.target} ({worker.variant}), seed {worker.seed}, "
+        f"FUZZ_CHECK_EVERY={worker.check_every}:"
+    )
     lines = worker.text().splitlines()
     shown = [
         line

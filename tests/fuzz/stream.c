@@ -43,6 +43,18 @@ enum verb {
     V_COUNT,
 };
 
+struct input input_open(const uint8_t *data, size_t size) {
+    static const uint64_t key[2] = {1, 2};
+    static uint64_t every;
+    if (every == 0) {
+        const char *wanted = getenv("FUZZ_CHECK_EVERY");
+        every = wanted ? strtoull(wanted, NULL, 10) : 1;
+        MUST(every > 0);
+    }
+    bool checked = lc_hash(key, data, size, 0) % every == 0;
+    return (struct input){.at = data, .end = data + size, .checked = checked};
+}
+
 uint8_t input_byte(struct input *in) { return in->at < in->end ? *in->at++ : 0; }
 
 /* Short ones, those around a block, around what is large, and around the limit. The
@@ -96,17 +108,6 @@ static void other(struct model *m, uint32_t n, uint32_t b) {
     } else {
         model_misuse(m, n, b);
     }
-}
-
-bool stream_is_checked(const uint8_t *data, size_t size) {
-    static const uint64_t key[2] = {1, 2};
-    static uint64_t every;
-    if (every == 0) {
-        const char *wanted = getenv("FUZZ_CHECK_EVERY");
-        every = wanted ? strtoull(wanted, NULL, 10) : 1;
-        MUST(every > 0);
-    }
-    return lc_hash(key, data, size, 0) % every == 0;
 }
 
 bool stream_step(struct model *m, struct input *in, stream_patch patch) {
@@ -188,7 +189,7 @@ bool stream_step(struct model *m, struct input *in, stream_patch patch) {
         }
         break;
     case V_CHECK:
-        if (in->checks++ < CHECKS_MAX) {
+        if (in->checked && in->checks++ < CHECKS_MAX) {
             model_check(m);
         }
         break;

@@ -10,7 +10,12 @@ struct input {
     const uint8_t *end;
     uint32_t checks; /* and scans, which are slow, so far */
     uint64_t bytes;  /* of long values so far */
+    bool checked;    /* all invariants, when the input asks for it and in the end */
 };
+
+/* Every input is checked, or a share of them, chosen by their bytes, when
+ * FUZZ_CHECK_EVERY says so: a check takes as long as all operations of an input. */
+struct input input_open(const uint8_t *data, size_t size);
 
 uint8_t input_byte(struct input *in); /* 0 past the end */
 
@@ -18,11 +23,6 @@ uint8_t input_byte(struct input *in); /* 0 past the end */
 typedef void (*stream_patch)(struct model *m, struct input *in, uint32_t kind,
                              uint32_t where);
 bool stream_step(struct model *m, struct input *in, stream_patch patch);
-
-/* Whether all invariants are to be checked in the end: always, or in a share of the
- * inputs, chosen by their bytes, when FUZZ_CHECK_EVERY says so. The check takes longer
- * than all operations of an input together. */
-bool stream_is_checked(const uint8_t *data, size_t size);
 
 /* Drop all pins. */
 void stream_end(struct model *m);
