@@ -91,7 +91,7 @@ static void sweep(bool thorough) {
         sizes++;
     }
     const uint64_t whole = 64 * MIB / PAGE;
-    uint64_t around = thorough ? whole + 1 : 32;
+    const uint64_t around = thorough ? whole : 32;
     for (uint64_t pages = whole + 32; pages > whole - around; pages--) {
         try_room(64 * MIB, pages, open_and_fill);
         sizes++;
