@@ -57,7 +57,14 @@ static bool check_table(struct check *c) {
                                                             << shard->block_shift) {
             CHECK_FAIL(c, "B3: run %u is filled past its end", b);
         }
-        pages += state == LC_BLOCK_INDEX ? (uint32_t)block->bl_fill : 0;
+        if (state == LC_BLOCK_INDEX) {
+            /* P2: what is counted as used for nothing is missing for ever. */
+            uint32_t used = lc_pages_used_locked(shard, b);
+            if (block->bl_fill != used) {
+                CHECK_FAIL(c, "P2: block %u counts %u pages", b, used);
+            }
+            pages += used;
+        }
         counts[state] += length;
         b += length;
     }
@@ -90,6 +97,7 @@ static bool check_table(struct check *c) {
 
 static bool check_dirs(struct check *c) {
     const struct lc_shard *shard = c->shard;
+    uint64_t listed = 0;
     for (uint32_t g = 0; g < shard->group_count; g++) {
         uint64_t dir = shard->groups[g].gr_dir;
         struct lc_group group;
@@ -99,6 +107,7 @@ static bool check_dirs(struct check *c) {
         if (!lc_group_open(shard, dir, &group)) {
             CHECK_FAIL(c, "I4: group %u has no valid directory word", g);
         }
+        listed += group.pages;
         for (uint32_t i = 0; i < group.pages; i++) {
             uint32_t page = i == 0 ? group.first : group.list[i - 1];
             uint32_t block = page >> shard->page_shift;
@@ -120,6 +129,10 @@ static bool check_dirs(struct check *c) {
             }
         }
     }
+    if (listed != shard->ctl->sh_index_pages) {
+        CHECK_FAIL(c, "P2: groups list %llu pages of %u", (unsigned long long)listed,
+                   shard->ctl->sh_index_pages);
+    }
     return true;
 }
 
@@ -132,17 +145,12 @@ static bool check_owners(struct check *c) {
         }
         const uint32_t *owners =
             (const uint32_t *)(shard->heap + ((uint64_t)b << shard->block_shift));
-        uint32_t used = 0;
         for (uint32_t i = shard->owner_pages; i < 1u << shard->page_shift; i++) {
             uint32_t page = (b << shard->page_shift) + i;
-            used += owners[i] != 0;
             if (owners[i] != c->page_owner[page]) {
                 CHECK_FAIL(c, "P2: page %u is owned by %u but listed by %u", page,
                            owners[i], c->page_owner[page]);
             }
-        }
-        if (used != shard->blocks[b].bl_fill) {
-            CHECK_FAIL(c, "P2: block %u counts %u pages", b, used);
         }
     }
     return true;

@@ -25,6 +25,15 @@ uint32_t lc_pages_per_block(const struct lc_shard *shard) {
     return (1u << shard->page_shift) - shard->owner_pages;
 }
 
+uint32_t lc_pages_used_locked(const struct lc_shard *shard, uint32_t block) {
+    const uint32_t *owners = pages_owner_table(shard, block);
+    uint32_t used = 0;
+    for (uint32_t i = shard->owner_pages; i < 1u << shard->page_shift; i++) {
+        used += owners[i] != 0;
+    }
+    return used;
+}
+
 uint32_t lc_pages_free_locked(const struct lc_shard *shard) {
     uint64_t all = (uint64_t)shard->ctl->sh_index_blocks * lc_pages_per_block(shard);
     uint64_t used = shard->ctl->sh_index_pages;

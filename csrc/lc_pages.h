@@ -20,6 +20,9 @@ void lc_page_give_locked(struct lc_shard *shard, uint32_t group, uint32_t page);
 bool lc_page_is_owned_locked(const struct lc_shard *shard, uint32_t group,
                              uint32_t page);
 
+/* Of an index block, by its owner table. */
+uint32_t lc_pages_used_locked(const struct lc_shard *shard, uint32_t block);
+
 /* Pages that could be taken without another block. */
 uint32_t lc_pages_free_locked(const struct lc_shard *shard);
 /* Pages one index block offers. */

@@ -4,6 +4,7 @@
 #include "cachetest.h"
 #include "lc_append.h"
 #include "lc_block.h"
+#include "lc_check.h"
 #include "lc_evict.h"
 #include "lc_geometry.h"
 #include "lc_group.h"
@@ -421,6 +422,38 @@ TEST(damaged_hints_hide_no_index_page, 20) {
         CHECK_EQ(ct_set(cache, n, n, 30), LILCACHE_OK);
     }
     ct_check(cache);
+    lilcache_close(cache);
+}
+
+static uint32_t index_block(void) {
+    uint32_t block = lc_pages_lowest_locked(shard);
+    CHECK(block != LC_NO_BLOCK);
+    return block;
+}
+
+/* Else the index would take block after block for want of pages, and keep them. */
+TEST(pages_that_are_counted_and_not_there, 20) {
+    for (int both = 0; both < 2; both++) {
+        fresh(MIB, KEYS);
+        shard->blocks[index_block()].bl_fill += 1000000;
+        shard->ctl->sh_index_pages += both ? 1000000 : 0;
+        CHECK(!lc_check_quick_locked(shard));
+        for (uint64_t n = 0; n < 20 * KEYS; n++) {
+            CHECK_EQ(ct_set(cache, n, n, 100), LILCACHE_OK);
+        }
+        rebuild();
+        ct_check(cache);
+        lilcache_close(cache);
+    }
+}
+
+TEST(a_page_of_a_group_that_does_not_list_it, 20) {
+    fresh(MIB, KEYS);
+    uint32_t page = lc_page_take_locked(shard, 1, LC_NO_BLOCK);
+    CHECK(page != UINT32_MAX);
+    CHECK(!lc_check_quick_locked(shard));
+    rebuild();
+    CHECK(lc_check_quick_locked(shard));
     lilcache_close(cache);
 }
 
