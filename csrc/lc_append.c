@@ -93,6 +93,10 @@ void lc_append_value(const struct lc_shard *shard, const struct lc_source *sourc
     }
 }
 
+bool lc_append_apart(const struct lc_record *record, uint64_t at, uint64_t bytes) {
+    return at >= record->offset + record->total || at + bytes <= record->offset;
+}
+
 void lc_append_again(const struct lc_shard *shard, const struct lc_record *from,
                      const struct lc_record *record) {
     memcpy(shard->heap + record->value_at, shard->heap + from->value_at,

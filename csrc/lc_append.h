@@ -31,8 +31,13 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
 void lc_append_value(const struct lc_shard *shard, const struct lc_source *source,
                      const struct lc_record *record);
 
-/* The value of `from`, with the checksum it has, changed by no more than what another
- * expiry makes of it: what is damaged stays so, whenever the damage is done. */
+/* Room for `bytes` at `at` does not overlap the record, as it may when where its run
+ * ends is damaged. */
+bool lc_append_apart(const struct lc_record *record, uint64_t at, uint64_t bytes);
+
+/* The value of `from`, which lies apart, with the checksum it has, changed by no more
+ * than what another expiry makes of it: what is damaged stays so, whenever the damage
+ * is done. */
 void lc_append_again(const struct lc_shard *shard, const struct lc_record *from,
                      const struct lc_record *record);
 

@@ -24,7 +24,7 @@
 #define BLOCK_RUN_MAX 8
 
 uint32_t lc_block_length_locked(const struct lc_shard *shard, uint32_t head) {
-    uint64_t word = shard->blocks[head].bl_word;
+    uint64_t word = lc_load_relaxed(&shard->blocks[head].bl_word);
     enum lc_block_state state = lc_word_state(word);
     uint32_t length = lc_word_length(word);
     bool run =
@@ -37,7 +37,7 @@ uint32_t lc_block_next_locked(const struct lc_shard *shard, uint32_t head) {
 }
 
 uint32_t lc_block_head_locked(const struct lc_shard *shard, uint32_t block) {
-    uint64_t word = shard->blocks[block].bl_word;
+    uint64_t word = lc_load_relaxed(&shard->blocks[block].bl_word);
     if (lc_word_state(word) != LC_BLOCK_CONT) {
         return block;
     }
@@ -58,7 +58,7 @@ void lc_block_set_locked(struct lc_shard *shard, uint32_t head,
 uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_bytes) {
     uint64_t block = 1ULL << shard->block_shift;
     uint32_t needed = (uint32_t)lc_div_up(record_bytes, block);
-    uint64_t mean = lc_max64(shard->ctl->sh_mean_bytes, 24);
+    uint64_t mean = lc_max64(lc_load_relaxed32(&shard->ctl->sh_mean_bytes), 24);
     bool uniform = shard->ctl->sh_spread_bytes < mean / 16;
     uint32_t limit = (uint32_t)lc_clamp64(shard->block_count / 64, 1, BLOCK_RUN_MAX);
     uint64_t best_cost = UINT64_MAX;
@@ -170,7 +170,7 @@ static uint64_t run_room_in(const struct lc_shard *shard, uint32_t head,
         return UINT64_MAX;
     }
     uint64_t size = (uint64_t)lc_block_length_locked(shard, head) << shard->block_shift;
-    uint64_t fill = lc_align_up(block->bl_fill, 8);
+    uint64_t fill = lc_align_up(lc_load_relaxed(&block->bl_fill), 8);
     if (fill > size || size - fill < bytes) {
         return UINT64_MAX;
     }
@@ -194,7 +194,8 @@ uint64_t lc_run_room_open_locked(struct lc_shard *shard, enum lc_queue queue,
                                  uint64_t bytes) {
     /* Best fit: the fuller run first, which is the later place (run_room_new). */
     for (int place = LC_OPEN_RUNS - 1; place >= 0; place--) {
-        uint64_t at = run_room_in(shard, shard->ctl->sh_open[queue][place], bytes);
+        uint32_t head = lc_load_relaxed32(&shard->ctl->sh_open[queue][place]);
+        uint64_t at = run_room_in(shard, head, bytes);
         if (at != UINT64_MAX) {
             return at;
         }
@@ -217,15 +218,17 @@ uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue,
         return UINT64_MAX;
     }
     /* Keep the one with more room beside the new run, in the last place. */
-    if (open[0] < shard->block_count) {
-        if (open[1] >= shard->block_count ||
-            run_left(shard, open[1]) < run_left(shard, open[0])) {
-            if (open[1] < shard->block_count) {
-                lc_run_seal_locked(shard, open[1]);
+    uint32_t first = lc_load_relaxed32(&open[0]);
+    uint32_t last = lc_load_relaxed32(&open[1]);
+    if (first < shard->block_count) {
+        if (last >= shard->block_count ||
+            run_left(shard, last) < run_left(shard, first)) {
+            if (last < shard->block_count) {
+                lc_run_seal_locked(shard, last);
             }
-            open[1] = open[0];
+            open[1] = first;
         } else {
-            lc_run_seal_locked(shard, open[0]);
+            lc_run_seal_locked(shard, first);
         }
     }
     run_open(shard, queue, head, (uint32_t)lc_min64(length, wanted), 0);
@@ -242,7 +245,7 @@ void lc_run_fill_locked(struct lc_shard *shard, uint64_t offset, uint64_t end) {
 }
 
 void lc_run_seal_locked(struct lc_shard *shard, uint32_t head) {
-    uint64_t word = shard->blocks[head].bl_word;
+    uint64_t word = lc_load_relaxed(&shard->blocks[head].bl_word);
     for (int queue = 0; queue < LC_QUEUES; queue++) {
         for (int place = 0; place < LC_OPEN_RUNS; place++) {
             if (shard->ctl->sh_open[queue][place] == head) {
@@ -260,7 +263,7 @@ void lc_run_seal_locked(struct lc_shard *shard, uint32_t head) {
 void lc_run_seal_all_locked(struct lc_shard *shard) {
     for (int queue = 0; queue < LC_QUEUES; queue++) {
         for (int place = 0; place < LC_OPEN_RUNS; place++) {
-            uint32_t head = shard->ctl->sh_open[queue][place];
+            uint32_t head = lc_load_relaxed32(&shard->ctl->sh_open[queue][place]);
             if (head < shard->block_count) {
                 lc_run_seal_locked(shard, head);
             }
@@ -305,7 +308,7 @@ void lc_block_repair_locked(struct lc_shard *shard) {
     for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
         struct shm_block *block = &shard->blocks[b];
         uint32_t length = lc_block_length_locked(shard, b);
-        uint64_t word = block->bl_word;
+        uint64_t word = lc_load_relaxed(&block->bl_word);
         bool open = false;
         for (uint32_t i = 1; i < length; i++) {
             lc_store_release(&shard->blocks[b + i].bl_word,
@@ -346,7 +349,7 @@ void lc_block_repair_locked(struct lc_shard *shard) {
     }
     for (int queue = 0; queue < LC_QUEUES; queue++) {
         for (int place = 0; place < LC_OPEN_RUNS; place++) {
-            uint32_t head = ctl->sh_open[queue][place];
+            uint32_t head = lc_load_relaxed32(&ctl->sh_open[queue][place]);
             if (head >= shard->block_count ||
                 lc_word_state(shard->blocks[head].bl_word) != LC_BLOCK_OPEN) {
                 ctl->sh_open[queue][place] = LC_NO_BLOCK;

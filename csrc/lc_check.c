@@ -37,8 +37,10 @@ static bool check_table(struct check *c) {
     uint32_t b = 0;
     while (b < shard->block_count) {
         const struct shm_block *block = &shard->blocks[b];
-        enum lc_block_state state = lc_word_state(block->bl_word);
-        uint32_t length = lc_word_length(block->bl_word);
+        /* Once each, here as elsewhere: damage may come between two loads. */
+        uint64_t head_word = lc_load_relaxed(&block->bl_word);
+        enum lc_block_state state = lc_word_state(head_word);
+        uint32_t length = lc_word_length(head_word);
         if (state > LC_BLOCK_INDEX) {
             CHECK_FAIL(c, "B1: block %u is a head in state %d", b, (int)state);
         }
@@ -79,7 +81,7 @@ static bool check_table(struct check *c) {
     }
     for (int queue = 0; queue < LC_QUEUES; queue++) {
         for (int place = 0; place < LC_OPEN_RUNS; place++) {
-            uint32_t head = ctl->sh_open[queue][place];
+            uint32_t head = lc_load_relaxed32(&ctl->sh_open[queue][place]);
             if (head == LC_NO_BLOCK) {
                 continue;
             }
@@ -99,7 +101,7 @@ static bool check_dirs(struct check *c) {
     const struct lc_shard *shard = c->shard;
     uint64_t listed = 0;
     for (uint32_t g = 0; g < shard->group_count; g++) {
-        uint64_t dir = shard->groups[g].gr_dir;
+        uint64_t dir = lc_load_relaxed(&shard->groups[g].gr_dir);
         struct lc_group group;
         if (dir == 0) {
             continue;
@@ -109,7 +111,8 @@ static bool check_dirs(struct check *c) {
         }
         listed += group.pages;
         for (uint32_t i = 0; i < group.pages; i++) {
-            uint32_t page = i == 0 ? group.first : group.list[i - 1];
+            uint32_t page =
+                i == 0 ? group.first : lc_load_relaxed32(&group.list[i - 1]);
             uint32_t block = page >> shard->page_shift;
             if (page >= shard->page_numbers ||
                 lc_word_state(shard->blocks[block].bl_word) != LC_BLOCK_INDEX) {
@@ -203,11 +206,14 @@ static bool check_groups(struct check *c) {
         struct lc_group group;
         uint64_t live = 0;
         uint64_t ghosts = 0;
-        if (!lc_group_open(shard, shard->groups[g].gr_dir, &group)) {
+        if (!lc_group_open(shard, lc_load_relaxed(&shard->groups[g].gr_dir), &group)) {
             continue;
         }
         for (uint32_t b = 0; b < group.buckets; b++) {
             const struct shm_bucket *bucket = lc_group_bucket(shard, &group, b);
+            if (!bucket) {
+                CHECK_FAIL(c, "I4: group %u lists a page that does not exist", g);
+            }
             for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
                 uint64_t word = lc_load_relaxed(&bucket->bk_slot[i]);
                 ghosts += lc_slot_is_ghost(word);

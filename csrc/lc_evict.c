@@ -46,7 +46,7 @@ static bool evict_may_relocate(const struct evict_slice *slice, uint64_t bytes) 
 /* Hits that keep a record of this size: large ones must earn their place
  * (the mean is that of recent writes). */
 static uint32_t evict_threshold(const struct lc_shard *shard, uint64_t bytes) {
-    uint64_t mean = lc_max64(shard->ctl->sh_mean_bytes, 24);
+    uint64_t mean = lc_max64(lc_load_relaxed32(&shard->ctl->sh_mean_bytes), 24);
     return bytes <= 2 * mean ? 1 : bytes <= 8 * mean ? 2 : 3;
 }
 
@@ -70,7 +70,7 @@ static bool evict_relocate(struct lc_shard *shard, const struct lc_record *recor
     }
     uint64_t at = slice->may_open ? lc_run_room_locked(shard, queue, bytes)
                                   : lc_run_room_open_locked(shard, queue, bytes);
-    if (at == UINT64_MAX) {
+    if (at == UINT64_MAX || !lc_append_apart(record, at, bytes)) {
         return false;
     }
     lc_append_head_locked(shard, &source, at, &copy);
@@ -236,18 +236,19 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
     }
     uint64_t start = (uint64_t)head << shard->block_shift;
     uint64_t fill =
-        lc_min64(shard->blocks[head].bl_fill,
+        lc_min64(lc_load_relaxed(&shard->blocks[head].bl_fill),
                  (uint64_t)lc_block_length_locked(shard, head) << shard->block_shift);
 
-    while (ctl->sh_victim_at < fill) {
+    uint64_t at = lc_load_relaxed(&ctl->sh_victim_at);
+
+    while (at < fill) {
         struct lc_record record;
         struct lc_place place;
         if (slice->freed >= freed_wanted || slice->walked >= walk_max ||
             !evict_may_relocate(slice, 1)) {
             return false;
         }
-        if (!lc_record_read(shard, start + ctl->sh_victim_at, &record) ||
-            ctl->sh_victim_at + record.total > fill) {
+        if (!lc_record_read(shard, start + at, &record) || at + record.total > fill) {
             evict_purge(shard, head);
             break;
         }
@@ -259,7 +260,8 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
             evict_record(shard, head, &record, &place, slice)) {
             return true;
         }
-        ctl->sh_victim_at += record.total;
+        at += record.total;
+        ctl->sh_victim_at = at;
         slice->walked++;
         if (slice->relocated_bytes == relocated) {
             slice->freed += record.total;

@@ -54,6 +54,9 @@ static bool group_put(struct lc_shard *shard, struct lc_group *group, uint64_t w
 
     for (uint32_t distance = 0; distance <= reach; distance++) {
         struct shm_bucket *bucket = lc_group_bucket(shard, group, at);
+        if (!bucket) {
+            return false; /* the list we have just written is damaged */
+        }
         for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
             if (lc_load_relaxed(&bucket->bk_slot[i]) != 0) {
                 continue;
@@ -122,7 +125,7 @@ static uint32_t group_list_pages(const struct lc_group *group,
                                  uint32_t pages[LC_GROUP_PAGES_MAX]) {
     pages[0] = group->first;
     for (uint32_t i = 1; i < group->pages; i++) {
-        pages[i] = group->list[i - 1];
+        pages[i] = lc_load_relaxed32(&group->list[i - 1]);
     }
     return group->pages;
 }
@@ -160,7 +163,7 @@ static bool group_rebuild(struct lc_shard *shard, uint32_t number, uint32_t coun
     uint64_t counts = 0;
     struct lc_group old = {0};
     struct lc_group new;
-    bool had = lc_group_open(shard, shared->gr_dir, &old);
+    bool had = lc_group_open(shard, lc_load_relaxed(&shared->gr_dir), &old);
 
     if (count == 0 || count > LC_GROUP_PAGES_MAX) {
         return false;
@@ -218,7 +221,7 @@ void lc_group_repair_locked(struct lc_shard *shard, uint64_t number) {
     struct shm_group *shared = &shard->groups[number];
     uint64_t live = 0;
     uint64_t ghosts = 0;
-    if (lc_group_open(shard, shared->gr_dir, &group)) {
+    if (lc_group_open(shard, lc_load_relaxed(&shared->gr_dir), &group)) {
         count = group_list_pages(&group, pages);
         for (uint32_t b = 0; b < group.buckets; b++) {
             const struct shm_bucket *bucket = lc_group_bucket(shard, &group, b);
@@ -269,7 +272,7 @@ static uint32_t group_young_ghosts(const struct lc_shard *shard,
 /* Make room for one more live slot. True: the group was rebuilt. */
 static bool group_grow(struct lc_shard *shard, uint32_t number, bool must) {
     struct lc_group group;
-    if (!lc_group_open(shard, shard->groups[number].gr_dir, &group)) {
+    if (!lc_group_open(shard, lc_load_relaxed(&shard->groups[number].gr_dir), &group)) {
         return group_rebuild(shard, number, 1, LC_NO_BLOCK);
     }
     uint32_t step = (uint32_t)lc_max64(1, group.pages / 16);
@@ -296,14 +299,14 @@ static bool group_grow(struct lc_shard *shard, uint32_t number, bool must) {
 static bool group_place(const struct lc_shard *shard, uint32_t number, uint64_t tag,
                         struct lc_place *out) {
     struct lc_group group;
-    if (!lc_group_open(shard, shard->groups[number].gr_dir, &group)) {
+    if (!lc_group_open(shard, lc_load_relaxed(&shard->groups[number].gr_dir), &group)) {
         return false;
     }
     uint32_t at = lc_group_home(&group, tag);
     uint32_t reach = (uint32_t)lc_min64(LC_PROBE_MAX, group.buckets - 1);
     for (uint32_t distance = 0; distance <= reach; distance++) {
         struct shm_bucket *bucket = lc_group_bucket(shard, &group, at);
-        uint64_t *ghost = NULL;
+        struct lc_place ghost = {0};
         uint64_t oldest = 0;
         for (uint32_t i = 0; bucket && i < LC_BUCKET_SLOTS; i++) {
             uint64_t word = lc_load_relaxed(&bucket->bk_slot[i]);
@@ -316,13 +319,13 @@ static bool group_place(const struct lc_shard *shard, uint32_t number, uint64_t 
             }
             uint64_t age =
                 (shard->ctl->sh_ghost_clock - lc_slot_unit(word)) & LC_UNIT_MASK;
-            if (!ghost || age > oldest) {
-                ghost = &bucket->bk_slot[i];
+            if (!ghost.slot || age > oldest) {
+                ghost = *out;
                 oldest = age;
             }
         }
-        if (ghost) {
-            *out = (struct lc_place){ghost, *ghost, tag, number, distance};
+        if (ghost.slot) {
+            *out = ghost;
             return true;
         }
         at = lc_group_after(&group, at);
@@ -336,7 +339,7 @@ static bool group_sacrifice(struct lc_shard *shard, uint32_t number, uint64_t ta
                             struct lc_place *out) {
     struct lc_group group;
     struct lc_place victim = {0};
-    if (!lc_group_open(shard, shard->groups[number].gr_dir, &group)) {
+    if (!lc_group_open(shard, lc_load_relaxed(&shard->groups[number].gr_dir), &group)) {
         return false;
     }
     uint32_t home = lc_group_home(&group, tag);
@@ -485,8 +488,9 @@ bool lc_index_empty_lowest_locked(struct lc_shard *shard) {
 
 void lc_index_upkeep_locked(struct lc_shard *shard) {
     struct shm_shard *ctl = shard->ctl;
-    uint32_t number = ctl->sh_shrink_hint - 1;
-    if (ctl->sh_shrink_hint != 0) {
+    uint32_t hint = lc_load_relaxed32(&ctl->sh_shrink_hint);
+    if (hint != 0) {
+        uint32_t number = hint - 1;
         ctl->sh_shrink_hint = 0;
         if (number < shard->group_count) {
             uint32_t pages = group_pages_for(group_demand(shard, number) + 1);

@@ -39,7 +39,7 @@ bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const vo
     if (ghost) {
         ghost->slot = NULL;
     }
-    if (!lc_group_open(shard, shard->groups[number].gr_dir, &group)) {
+    if (!lc_group_open(shard, lc_load_relaxed(&shard->groups[number].gr_dir), &group)) {
         return false;
     }
     uint32_t at = lc_group_home(&group, tag);
@@ -75,7 +75,7 @@ bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const vo
 
 bool lc_index_sound_locked(const struct lc_shard *shard, lc_hash64 hash) {
     uint32_t number = lc_group_of(shard, hash);
-    uint64_t dir = shard->groups[number].gr_dir;
+    uint64_t dir = lc_load_relaxed(&shard->groups[number].gr_dir);
     struct lc_group group;
     if (dir == 0) {
         return true;
@@ -101,7 +101,7 @@ bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
     uint64_t tag = lc_tag_of(hash);
     uint64_t wanted = lc_slot_live(tag, offset >> LC_UNIT_SHIFT, 0);
     struct lc_group group;
-    if (!lc_group_open(shard, shard->groups[number].gr_dir, &group)) {
+    if (!lc_group_open(shard, lc_load_relaxed(&shard->groups[number].gr_dir), &group)) {
         return false;
     }
     uint32_t at = lc_group_home(&group, tag);
@@ -131,7 +131,8 @@ static void index_count_overflow(struct lc_shard *shard, const struct lc_place *
                                  int direction) {
     struct lc_group group;
     uint32_t shift = (uint32_t)(place->tag & 7) * 8;
-    if (!lc_group_open(shard, shard->groups[place->group].gr_dir, &group)) {
+    uint64_t dir = lc_load_relaxed(&shard->groups[place->group].gr_dir);
+    if (!lc_group_open(shard, dir, &group)) {
         return;
     }
     uint32_t at = lc_group_home(&group, place->tag);
@@ -280,30 +281,33 @@ void lc_index_change_locked(struct lc_shard *shard, const struct lc_place *place
 
 static void index_repair_slot(struct lc_shard *shard) {
     struct shm_intent *in = &shard->ctl->sh_intent;
-    if (in->in_group >= shard->group_count || in->in_slot_at & 7 ||
-        in->in_slot_at + 8 > shard->heap_bytes) {
+    /* Once each: damage may come between two loads. */
+    uint64_t at = lc_load_relaxed(&in->in_slot_at);
+    uint64_t old_word = lc_load_relaxed(&in->in_old);
+    uint64_t new_word = lc_load_relaxed(&in->in_new);
+    if (lc_load_relaxed(&in->in_group) >= shard->group_count || at & 7 ||
+        at > shard->heap_bytes - 8) {
         lc_store_release(&in->in_kind, LC_INTENT_NONE);
         return;
     }
-    uint64_t *slot = (uint64_t *)(shard->heap + in->in_slot_at);
+    uint64_t *slot = (uint64_t *)(shard->heap + at);
     /* Readers may have raised hits since. */
     uint64_t now = lc_load_relaxed(slot);
-    bool stored = lc_slot_is_live(in->in_new)
-                      ? (now & ~LC_SLOT_HITS) == (in->in_new & ~LC_SLOT_HITS)
-                      : now == in->in_new;
-    index_mark_both(shard, stored ? in->in_old : in->in_new,
-                    stored ? in->in_new : in->in_old);
+    bool stored = lc_slot_is_live(new_word)
+                      ? (now & ~LC_SLOT_HITS) == (new_word & ~LC_SLOT_HITS)
+                      : now == new_word;
+    index_mark_both(shard, stored ? old_word : new_word, stored ? new_word : old_word);
     index_settle(shard, stored);
 }
 
 void lc_index_repair_locked(struct lc_shard *shard) {
-    switch (shard->ctl->sh_intent.in_kind) {
+    switch (lc_load_relaxed(&shard->ctl->sh_intent.in_kind)) {
     case LC_INTENT_SLOT:
         index_repair_slot(shard);
         LC_CRASH(recover_slot_done);
         break;
     case LC_INTENT_GROUP:
-        lc_group_repair_locked(shard, shard->ctl->sh_intent.in_group);
+        lc_group_repair_locked(shard, lc_load_relaxed(&shard->ctl->sh_intent.in_group));
         LC_CRASH(recover_group_done);
         break;
     default:
@@ -314,7 +318,7 @@ void lc_index_repair_locked(struct lc_shard *shard) {
 void lc_index_visit_locked(const struct lc_shard *shard, uint32_t number,
                            lc_slot_visit visit, void *context) {
     struct lc_group group;
-    if (!lc_group_open(shard, shard->groups[number].gr_dir, &group)) {
+    if (!lc_group_open(shard, lc_load_relaxed(&shard->groups[number].gr_dir), &group)) {
         return;
     }
     for (uint32_t b = 0; b < group.buckets; b++) {

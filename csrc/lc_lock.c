@@ -15,6 +15,7 @@
 #include "lc_lock.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -26,6 +27,8 @@
     __PTHREAD_MUTEX_HAVE_PREV
 
 #include <linux/futex.h> /* not where musl-gcc looks */
+
+#define LOCK_NOT_RECOVERABLE (INT_MAX - 1) /* glibc's, in the place of the owner */
 
 static pthread_mutex_t lock_pattern; /* one of ours that nobody ever takes */
 
@@ -39,6 +42,14 @@ static __thread struct {
 static bool lock_is_ours(const pthread_mutex_t *mutex) {
     return lc_load_relaxed32((const uint32_t *)&mutex->__data.__kind) ==
            (uint32_t)lock_pattern.__data.__kind;
+}
+
+/* Given up by libc: an owner died, and the next one left without a word. Looked at
+ * before every call, since libc's trylock takes such a mutex, says ENOTRECOVERABLE and
+ * keeps it: from then on everybody would wait for a thread that has long gone on. */
+static bool lock_is_given_up(const pthread_mutex_t *mutex) {
+    return lc_load_relaxed32((const uint32_t *)&mutex->__data.__owner) ==
+           LOCK_NOT_RECOVERABLE;
 }
 
 static bool lock_is_listed(const pthread_mutex_t *mutex) {
@@ -93,6 +104,7 @@ static bool lock_note(pthread_mutex_t *mutex) {
 
 static pthread_mutex_t lock_pattern;
 static bool lock_is_ours(const pthread_mutex_t *mutex) { return mutex != NULL; }
+static bool lock_is_given_up(const pthread_mutex_t *mutex) { return mutex == NULL; }
 static bool lock_begin(void) { return true; }
 static bool lock_note(const pthread_mutex_t *mutex) { return mutex != NULL; }
 static void lock_end(pthread_mutex_t *mutex) { pthread_mutex_unlock(mutex); }
@@ -139,7 +151,8 @@ static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
 
 enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
                                  bool *waited) {
-    if (!lock_is_ours(&ctl->sh_mutex) || !lock_begin()) {
+    if (!lock_is_ours(&ctl->sh_mutex) || lock_is_given_up(&ctl->sh_mutex) ||
+        !lock_begin()) {
         *waited = false;
         return LC_LOCK_BROKEN;
     }

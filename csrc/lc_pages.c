@@ -178,8 +178,9 @@ uint32_t lc_pages_lowest_locked(struct lc_shard *shard) {
 uint32_t lc_pages_owner_locked(const struct lc_shard *shard, uint32_t block) {
     const uint32_t *owners = pages_owner_table(shard, block);
     for (uint32_t i = shard->owner_pages; i < 1u << shard->page_shift; i++) {
-        if (owners[i] != 0 && owners[i] <= shard->group_count) {
-            return owners[i] - 1;
+        uint32_t owner = lc_load_relaxed32(&owners[i]); /* once: it may be damaged */
+        if (owner != 0 && owner <= shard->group_count) {
+            return owner - 1;
         }
     }
     return LC_NO_BLOCK;

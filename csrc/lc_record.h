@@ -64,7 +64,7 @@ static inline void lc_record_lay_out(struct lc_record *record) {
  * checksum, or none has: a damaged flag must not let a damaged value pass. */
 static inline bool lc_record_read(const struct lc_shard *shard, uint64_t offset,
                                   struct lc_record *out) {
-    if (offset & 7 || offset + sizeof(struct shm_record) > shard->heap_bytes) {
+    if (offset & 7 || offset > shard->heap_bytes - sizeof(struct shm_record)) {
         return false;
     }
     const struct shm_record *raw = lc_record_at(shard, offset);

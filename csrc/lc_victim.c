@@ -65,14 +65,14 @@ static void victim_survey(const struct lc_shard *shard, struct victim_survey *ou
         LC_NO_BLOCK, LC_NO_BLOCK, 0, {LC_NO_BLOCK, LC_NO_BLOCK}, {0, 0}};
     for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
         const struct shm_block *block = &shard->blocks[b];
-        enum lc_block_state state = lc_word_state(block->bl_word);
-        enum lc_queue queue = lc_word_queue(block->bl_word);
+        uint64_t word = lc_load_relaxed(&block->bl_word);
+        enum lc_block_state state = lc_word_state(word);
+        enum lc_queue queue = lc_word_queue(word);
         if (state != LC_BLOCK_SEALED && state != LC_BLOCK_OPEN) {
             continue;
         }
         uint64_t live = victim_live_bytes(block);
-        bool old_epoch =
-            lc_word_epoch(block->bl_word) != (uint32_t)shard->ctl->sh_epoch;
+        bool old_epoch = lc_word_epoch(word) != (uint32_t)shard->ctl->sh_epoch;
         out->live[queue] += old_epoch ? 0 : live;
         if (state == LC_BLOCK_OPEN && !victim_is_abandoned(shard, b)) {
             continue;
@@ -123,7 +123,7 @@ static uint32_t victim_open_run(const struct lc_shard *shard) {
     uint32_t best = LC_NO_BLOCK;
     for (int queue = 0; queue < LC_QUEUES; queue++) {
         for (int place = 0; place < LC_OPEN_RUNS; place++) {
-            uint32_t head = shard->ctl->sh_open[queue][place];
+            uint32_t head = lc_load_relaxed32(&shard->ctl->sh_open[queue][place]);
             if (head < shard->block_count &&
                 (best == LC_NO_BLOCK ||
                  shard->blocks[head].bl_fill > shard->blocks[best].bl_fill)) {
@@ -227,19 +227,20 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
 /* What emptying this run would cost; UINT64_MAX when it cannot be emptied. */
 static uint64_t victim_cost(const struct lc_shard *shard, uint32_t head) {
     const struct shm_block *block = &shard->blocks[head];
-    switch (lc_word_state(block->bl_word)) {
+    uint64_t word = lc_load_relaxed(&block->bl_word);
+    switch (lc_word_state(word)) {
     case LC_BLOCK_FREE:
         return 0;
     case LC_BLOCK_OPEN:
     case LC_BLOCK_SEALED: {
         uint64_t live = victim_live_bytes(block);
-        if (lc_word_epoch(block->bl_word) != (uint32_t)shard->ctl->sh_epoch) {
+        if (lc_word_epoch(word) != (uint32_t)shard->ctl->sh_epoch) {
             live = 0;
         }
         /* Main has proved its worth; the newest quarter has not had its chance yet. */
         bool young =
             shard->ctl->sh_sequence - block->bl_sequence < shard->block_count / 4;
-        uint64_t weight = 1 + 3 * (lc_word_queue(block->bl_word) == LC_MAIN) + young;
+        uint64_t weight = 1 + 3 * (lc_word_queue(word) == LC_MAIN) + young;
         return 1 + live * weight;
     }
     default:

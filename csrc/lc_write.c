@@ -520,15 +520,17 @@ static int write_again_locked(struct lc_shard *shard, const struct lc_key *key,
                               struct lc_source *source) {
     struct write_spot spot;
     struct lc_record record;
-    int status = write_room_locked(shard, key, lc_append_bytes(shard, source), &spot);
+    uint64_t bytes = lc_append_bytes(shard, source);
+    int status = write_room_locked(shard, key, bytes, &spot);
     if (status != LILCACHE_OK) {
         return status;
     }
     if (source->value) {
         source->stamp = (uint32_t)++shard->ctl->sh_stamp;
     } else if (!spot.visible ||
-               spot.found.record.value_length != source->value_length) {
-        return LILCACHE_MISS; /* evicted to make room for itself */
+               spot.found.record.value_length != source->value_length ||
+               !lc_append_apart(&spot.found.record, spot.at, bytes)) {
+        return LILCACHE_MISS; /* evicted to make room for itself, or damaged */
     }
     lc_append_head_locked(shard, source, spot.at, &record);
     if (source->value) {

@@ -163,59 +163,60 @@ struct damage {
     uint64_t seed;
 };
 
-static void apply(const struct damage *damage) {
-    struct ct_random noise = {damage->seed};
-    uint64_t length = lc_min64(damage->bits, SEGMENT_BYTES - damage->at);
-    uint8_t *to = raw + damage->at;
-    switch (damage->mode) {
-    case FLIP:
-        __atomic_fetch_xor(to, (uint8_t)(1u << damage->bits), __ATOMIC_SEQ_CST);
-        break;
-    case NOISE:
-        for (uint64_t i = 0; i < length; i++) {
-            to[i] = (uint8_t)ct_random(&noise);
+/* Damage of the mutex is damage of nothing else, and none else reaches it: what is
+ * counted apart is what its words alone have done. */
+static bool may_damage(const struct damage *damage, uint64_t at) {
+    struct piece lock = map.pieces[LOCK][0];
+    return (at >= lock.at && at < lock.at + lock.bytes) == (damage->region == LOCK);
+}
+
+static void put(const struct damage *damage, uint64_t at, const uint8_t *bytes,
+                uint64_t length) {
+    for (uint64_t i = 0; i < length; i++) {
+        if (may_damage(damage, at + i)) {
+            raw[at + i] = bytes[i];
         }
-        break;
-    case ZEROS:
-        memset(to, 0, length);
-        break;
-    case ONES:
-        memset(to, 0xff, length);
-        break;
-    case SWAP: {
-        uint64_t words[2];
-        to = raw + damage->at / 16 * 16;
-        memcpy(words, to, 16);
-        memcpy(to, &words[1], 8);
-        memcpy(to + 8, &words[0], 8);
-        break;
-    }
-    case COPY:
-        memmove(to, raw + ct_below(&noise, SEGMENT_BYTES - length) / 8 * 8, length);
-        break;
-    default:
-        to = raw + damage->at / 4096 * 4096;
-        for (uint64_t i = 0; i < 4096; i += 8) {
-            uint64_t word = ct_random(&noise);
-            memcpy(to + i, &word, 8);
-        }
-        break;
     }
 }
 
-/* Whether it reaches into the mutex. */
-static bool hits_lock(const struct damage *damage) {
-    struct piece lock = map.pieces[LOCK][0];
-    uint64_t from = damage->at;
-    uint64_t length = damage->mode == FLIP ? 1 : damage->bits;
-    if (damage->mode == SWAP) {
-        from = from / 16 * 16;
+static void apply(const struct damage *damage) {
+    struct ct_random noise = {damage->seed};
+    uint64_t length = lc_min64(damage->bits, SEGMENT_BYTES - damage->at);
+    uint64_t at = damage->at;
+    uint8_t bytes[4096];
+    switch (damage->mode) {
+    case FLIP:
+        if (may_damage(damage, at)) {
+            __atomic_fetch_xor(raw + at, (uint8_t)(1u << damage->bits),
+                               __ATOMIC_SEQ_CST);
+        }
+        return;
+    case ZEROS:
+        memset(bytes, 0, length);
+        break;
+    case ONES:
+        memset(bytes, 0xff, length);
+        break;
+    case SWAP:
         length = 16;
-    } else if (damage->mode == PAGE) {
-        from = from / 4096 * 4096;
-        length = 4096;
+        at = at / 16 * 16;
+        memcpy(bytes, raw + at + 8, 8);
+        memcpy(bytes + 8, raw + at, 8);
+        break;
+    case COPY:
+        memcpy(bytes, raw + ct_below(&noise, SEGMENT_BYTES - length) / 8 * 8, length);
+        break;
+    default:
+        if (damage->mode == PAGE) {
+            at = at / sizeof bytes * sizeof bytes;
+            length = sizeof bytes;
+        }
+        for (uint64_t i = 0; i < length; i++) {
+            bytes[i] = (uint8_t)ct_random(&noise);
+        }
+        break;
     }
-    return from < lock.at + lock.bytes && lock.at < from + length;
+    put(damage, at, bytes, length);
 }
 
 static pid_t start_writer(uint64_t seed, struct met *of) {
@@ -283,7 +284,7 @@ static void show(const struct damage *damage, const char *what) {
         fprintf(stderr,
                 "%s %s, %s, %s at %llu (region's %llu), %u, seed %llu: %s; in %s, "
                 "slowest %llu us; %s\n",
-                hits_lock(damage) ? "MUTEX" : "VIOLATION", state->name,
+                damage->region == LOCK ? "MUTEX" : "VIOLATION", state->name,
                 region_names[damage->region], mode_names[damage->mode],
                 (unsigned long long)damage->at,
                 (unsigned long long)(damage->at - map.pieces[damage->region][0].at),
@@ -309,8 +310,7 @@ static void judge_writer(const struct damage *damage, struct tally *tally, int s
 }
 
 static void try_damage(const struct damage *damage) {
-    enum region region = hits_lock(damage) ? LOCK : damage->region;
-    struct tally *tally = &board->tallies[state->checksums][region];
+    struct tally *tally = &board->tallies[state->checksums][damage->region];
     static struct met *writer_met;
     pid_t writer = 0;
     if (!writer_met) {
@@ -415,6 +415,8 @@ static void close_state(void) {
 /* --- hostile writers ---------------------------------------------------------------
  */
 
+enum hostility { BEHIND_THE_HEADER, EVERYWHERE, TOGGLES, HOSTILITIES };
+
 static void write_noise(bool everywhere, uint64_t seed) {
     struct ct_random noise = {seed};
     struct piece lock = map.pieces[LOCK][0];
@@ -432,18 +434,54 @@ static void write_noise(bool everywhere, uint64_t seed) {
     }
 }
 
-static void hostile(bool everywhere, uint64_t seed) {
+/* Few words of the metadata, now right and now wrong, over and over: what is checked is
+ * another by the time it is used, while all around it makes sense. */
+static void write_toggles(uint64_t seed) {
+    static const enum region regions[] = {CONTROL, INTENT, GROUPS, BLOCKS, INDEX, ROWS};
+    struct ct_random noise = {seed};
+    struct {
+        uint64_t at, right, wrong;
+    } words[12];
+    uint64_t count = 1 + ct_below(&noise, sizeof words / sizeof *words);
+    for (uint64_t i = 0; i < count; i++) {
+        enum region region;
+        do {
+            region = regions[ct_below(&noise, sizeof regions / sizeof *regions)];
+        } while (map.bytes[region] == 0);
+        words[i].at =
+            map_byte(&map, region, ct_below(&noise, map.bytes[region])) & ~7ULL;
+        memcpy(&words[i].right, image + words[i].at, 8);
+        uint64_t bits = ct_random(&noise) >> ct_below(&noise, 64);
+        words[i].wrong = noise.state & 8 ? bits : words[i].right ^ bits;
+    }
+    for (;;) {
+        for (uint64_t i = 0; i < count; i++) {
+            uint64_t now = ct_random(&noise);
+            uint64_t word = now & 16 ? words[i].right : words[i].wrong;
+            __atomic_store_n((uint64_t *)(raw + words[i].at), word, __ATOMIC_RELAXED);
+            if ((now >> 20) % 4096 == 0) {
+                memcpy(&words[i].right, raw + words[i].at, 8);
+            }
+        }
+        board->hostile_writes += count;
+    }
+}
+
+static void hostile(enum hostility how, uint64_t seed) {
     struct tally *tally = &board->tallies[state->checksums][ANYWHERE];
     double until = lct_seconds() + options.hostile;
-    struct damage damage = {ANYWHERE, NOISE, 0, everywhere, seed};
+    struct damage damage = {ANYWHERE, NOISE, 0, how, seed};
     while (lct_seconds() < until && !time_is_up()) {
         restore();
         pid_t writer = fork();
         if (writer == 0) {
             alarm(VICTIM_SECONDS * 2);
-            write_noise(everywhere, ++seed);
+            if (how == TOGGLES) {
+                write_toggles(++seed);
+            }
+            write_noise(how == EVERYWHERE, ++seed);
         }
-        seed++;
+        damage.seed = ++seed;
         int status = run_victim(seed);
         kill(writer, SIGKILL);
         CHECK(waitpid(writer, NULL, 0) == writer);
@@ -497,8 +535,8 @@ static void work(int number) {
             sweep_bits((enum region)region, part, round);
             sweep_bursts((enum region)region);
         }
-        if (part < 2 && !state->busy) {
-            hostile(part == 1, options.seed * 1000 + round);
+        if (part < HOSTILITIES && !state->busy) {
+            hostile((enum hostility)part, options.seed * 100000 + round * 10000);
         }
     }
     if (open != UINT64_MAX) {
@@ -609,7 +647,8 @@ int main(int argc, char **argv) {
         {"seed", 's', "N", 0, "hash keys and choices", 0},
         {"seconds", 't', "N", 0, "rounds until then, instead of one", 0},
         {"sample", 'n', "N", 0, "bits of a region in a state; 0: all", 0},
-        {"hostile", 'h', "N", 0, "seconds of hostile writing, twice in a state", 0},
+        {"hostile", 'h', "N", 0, "seconds of hostile writing, three times in a state",
+         0},
         {"only", 'o', "STATE", 0, "only this one", 0},
         {"quick", 'q', NULL, 0, "no region swept densely", 0},
         {0}};
