@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "lc_fork.h"
+#include "loads.h"
 
 #define VICTIM_SECONDS 40
 #define SLOW_US 8000000 /* an operation; it would wait for a lock 0.2 s at most */
@@ -53,6 +54,7 @@ static struct board {
     uint64_t shown;
     uint64_t operations;
     uint64_t hostile_rounds, hostile_writes;
+    uint64_t load_rounds, injected;
     struct tally tallies[2][REGIONS]; /* without, with checksums */
 } *board;
 
@@ -62,6 +64,7 @@ static struct {
     double seconds;
     uint64_t sample; /* damages of a region that is not swept; 0: all bits */
     double hostile;  /* seconds of each kind */
+    uint64_t loads;  /* rounds with damage before loads, in a part of a state */
     const char *only;
     bool quick; /* fewer states swept */
 } options = {.jobs = 1, .seed = 1, .sample = 60, .hostile = 2};
@@ -244,18 +247,28 @@ static int stop_writer(pid_t writer) {
                                                               : 0;
 }
 
-static int run_victim(uint64_t seed) {
+/* one_in: not 0: damage before one load in so many. */
+static int run_victim_of(uint64_t seed, uint64_t one_in) {
     int status;
     memset(met, 0, sizeof *met);
     pid_t child = fork();
     if (child == 0) {
         alarm(VICTIM_SECONDS);
+        if (one_in > 0) {
+            struct lc_segment *segment = cache->segment;
+            struct piece lock = map.pieces[LOCK][0];
+            loads_arm(segment->base, segment->size, segment->base + lock.at, lock.bytes,
+                      one_in, seed);
+        }
         victim_round(cache, name, seed & 1, seed % SEEDS, met);
+        __atomic_fetch_add(&board->injected, loads_injected(), __ATOMIC_RELAXED);
         _exit(0);
     }
     CHECK(child > 0 && waitpid(child, &status, 0) == child);
     return status;
 }
+
+static int run_victim(uint64_t seed) { return run_victim_of(seed, 0); }
 
 static enum outcome outcome_of(const struct met *base) {
     if (met->refused) {
@@ -467,8 +480,43 @@ static void write_toggles(uint64_t seed) {
     }
 }
 
-static void hostile(enum hostility how, uint64_t seed) {
+static void judge_hostile(const struct damage *damage, int status) {
     struct tally *tally = &board->tallies[state->checksums][ANYWHERE];
+    tally->bursts++;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
+        tally->hangs++;
+        show(damage, "hang");
+    } else if (status != 0) {
+        tally->signals++;
+        show(damage, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
+    } else if (met->slowest_us > SLOW_US) {
+        tally->hangs++;
+        show(damage, "too slow");
+    }
+    if (met->wrong) {
+        tally->wrong++;
+        if (state->checksums) {
+            show(damage, "wrong value");
+        }
+    }
+    tally->outcomes[outcome_of(&baseline[damage->seed % SEEDS])]++;
+}
+
+/* Damage between two loads of one word. */
+static void damage_loads(uint64_t seed) {
+    static const uint64_t rates[] = {10, 100, 1000, 10000, 40000};
+    for (uint64_t i = 0; i < options.loads && !time_is_up(); i++) {
+        uint64_t one_in = rates[i % (sizeof rates / sizeof *rates)];
+        struct damage damage = {ANYWHERE, FLIP, 0, (uint32_t)one_in, seed + i};
+        restore();
+        int status = run_victim_of(damage.seed, one_in);
+        board->load_rounds++;
+        board->operations += met->operations;
+        judge_hostile(&damage, status);
+    }
+}
+
+static void hostile(enum hostility how, uint64_t seed) {
     double until = lct_seconds() + options.hostile;
     struct damage damage = {ANYWHERE, NOISE, 0, how, seed};
     while (lct_seconds() < until && !time_is_up()) {
@@ -486,24 +534,8 @@ static void hostile(enum hostility how, uint64_t seed) {
         kill(writer, SIGKILL);
         CHECK(waitpid(writer, NULL, 0) == writer);
         board->hostile_rounds++;
-        tally->bursts++;
-        if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
-            tally->hangs++;
-            show(&damage, "hang under a hostile writer");
-        } else if (status != 0) {
-            tally->signals++;
-            show(&damage, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
-        } else if (met->slowest_us > SLOW_US) {
-            tally->hangs++;
-            show(&damage, "too slow");
-        }
-        if (met->wrong) {
-            tally->wrong++;
-            if (state->checksums) {
-                show(&damage, "wrong value");
-            }
-        }
-        tally->outcomes[outcome_of(&baseline[seed % SEEDS])]++;
+        board->operations += met->operations;
+        judge_hostile(&damage, status);
     }
 }
 
@@ -532,8 +564,14 @@ static void work(int number) {
             open = round * state_count + index;
         }
         for (int region = 0; region < ANYWHERE && !time_is_up(); region++) {
+            if (options.loads > 0) {
+                break;
+            }
             sweep_bits((enum region)region, part, round);
             sweep_bursts((enum region)region);
+        }
+        if (!state->busy) {
+            damage_loads(options.seed * 1000000 + round * 50000 + part * 8000);
         }
         if (part < HOSTILITIES && !state->busy) {
             hostile((enum hostility)part, options.seed * 100000 + round * 10000);
@@ -604,10 +642,11 @@ static int run(void) {
         flips += board->tallies[0][region].flips + board->tallies[1][region].flips;
     }
     printf("%llu bits flipped, %llu operations, %llu rounds under a hostile writer, "
-           "%llu violations, %.0f s\n",
+           "%llu with %llu words damaged before loads, %llu violations, %.0f s\n",
            (unsigned long long)flips, (unsigned long long)board->operations,
-           (unsigned long long)board->hostile_rounds, (unsigned long long)violations,
-           lct_seconds() - started);
+           (unsigned long long)board->hostile_rounds,
+           (unsigned long long)board->load_rounds, (unsigned long long)board->injected,
+           (unsigned long long)violations, lct_seconds() - started);
     return failed || violations > 0;
 }
 
@@ -629,6 +668,9 @@ static error_t parse(int key, char *word, struct argp_state *unused) {
     case 'h':
         options.hostile = strtod(word, NULL);
         break;
+    case 'l':
+        options.loads = strtoull(word, NULL, 10);
+        break;
     case 'o':
         options.only = word;
         break;
@@ -648,6 +690,8 @@ int main(int argc, char **argv) {
         {"seconds", 't', "N", 0, "rounds until then, instead of one", 0},
         {"sample", 'n', "N", 0, "bits of a region in a state; 0: all", 0},
         {"hostile", 'h', "N", 0, "seconds of hostile writing, three times in a state",
+         0},
+        {"loads", 'l', "N", 0, "rounds with damage before loads, nothing else swept",
          0},
         {"only", 'o', "STATE", 0, "only this one", 0},
         {"quick", 'q', NULL, 0, "no region swept densely", 0},
