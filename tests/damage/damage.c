@@ -563,10 +563,8 @@ static void work(int number) {
             open_state(&states[index]);
             open = round * state_count + index;
         }
-        for (int region = 0; region < ANYWHERE && !time_is_up(); region++) {
-            if (options.loads > 0) {
-                break;
-            }
+        for (int region = 0; region < ANYWHERE && options.loads == 0 && !time_is_up();
+             region++) {
             sweep_bits((enum region)region, part, round);
             sweep_bursts((enum region)region);
         }
