@@ -142,9 +142,7 @@ static void fork_child(void) {
         pthread_mutex_unlock(&s->pin_mutex);
     }
     lc_fork_registry_unlock();
-    if (fork_word) {
-        lc_store_relaxed(fork_word, 1);
-    }
+    lc_store_relaxed(fork_word, 1);
 }
 
 void lc_fork_child_now(void) {

@@ -130,8 +130,7 @@ uint32_t lc_pages_next_locked(const struct lc_shard *shard) {
 }
 
 static bool pages_is_free(const struct lc_shard *shard, uint32_t block) {
-    return block < shard->block_count &&
-           lc_word_state(shard->blocks[block].bl_word) == LC_BLOCK_FREE;
+    return lc_word_state(shard->blocks[block].bl_word) == LC_BLOCK_FREE;
 }
 
 bool lc_pages_extend_locked(struct lc_shard *shard, bool anywhere) {

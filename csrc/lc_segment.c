@@ -372,12 +372,10 @@ void lilcache_close(struct lilcache *cache) {
     bool last = --segment->references == 0;
     if (last) {
         struct lc_segment **at = lc_fork_registry();
-        while (*at && *at != segment) {
+        while (*at != segment) {
             at = &(*at)->next;
         }
-        if (*at) {
-            *at = segment->next;
-        }
+        *at = segment->next;
     }
     free(cache);
     if (last) {
