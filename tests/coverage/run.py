@@ -17,6 +17,9 @@ ARGUMENTS: dict[str, list[str]] = {
     # One of the scenes in which a process dies at every point; tests/kill has them all.
     "test_death": ["untouched"],
     "test_model": ["one_mib"],
+    "interleave": ["--budget", "3"],
+    "damage": ["--sample", "20", "--quick", "--hostile", "0", "--only", "full"],
+    "famine": ["--brief"],
 }
 # Long runs that reach nothing that the others do not.
 SKIPPED_TESTS = {"test_sizes", "test_stop", "test_evict"}
@@ -48,7 +51,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("programs", nargs="+")
     arguments = parser.parse_args()
-    for path in (arguments.out / "core").glob("*.gcda"):
+    for path in arguments.out.glob("*/*.gcda"):
         path.unlink()
     names = [name for name in arguments.programs if name not in SKIPPED_TESTS]
     with ThreadPoolExecutor(arguments.jobs) as pool:
