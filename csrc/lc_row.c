@@ -73,8 +73,7 @@ int lc_row_claim(struct lc_segment *segment, int lock_fd, int *failed) {
         for (uint32_t i = 0; i < segment->row_count; i++) {
             struct shm_row *row = lc_row_at(segment, i);
             bool used = (uint32_t)lc_load_acquire(&row->rw_state) == LC_ROW_USED;
-            if (used != (pass == 1) || (int)i == segment->row ||
-                (int)i == segment->spare_row) {
+            if (used != (pass == 1) || (int)i == segment->row) {
                 continue;
             }
             int locked = lc_os_lock_byte(lock_fd, LC_ROW_BYTE + i);
@@ -112,7 +111,7 @@ void lc_row_sweep(struct lc_segment *segment) {
     for (uint32_t i = 0; able && i < segment->row_count; i++) {
         struct shm_row *row = lc_row_at(segment, i);
         if ((uint32_t)lc_load_acquire(&row->rw_state) != LC_ROW_USED ||
-            (int)i == segment->row || (int)i == segment->spare_row ||
+            (int)i == segment->row ||
             lc_os_lock_byte(segment->lock_fd, LC_ROW_BYTE + i) != 0) {
             continue;
         }
