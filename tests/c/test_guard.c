@@ -5,6 +5,8 @@
 
 #include "cachetest.h"
 #include "deed.h"
+#include "forbid.h"
+#include "lc_guard.h"
 #include "lc_lock.h"
 
 #define SIZE  (1 * MIB)
@@ -197,6 +199,70 @@ TEST(a_memfd_cannot_be_cut_short, 10) {
     lilcache_close(cache);
 }
 
+/* Where nothing can be sealed, the guard is there for these, too. */
+TEST(a_memfd_that_was_not_sealed_is_left_when_it_is_cut_short, 10) {
+    pid_t child = fork();
+    if (child == 0) {
+        forbid(SYS_fcntl, F_ADD_SEALS, EINVAL);
+        struct lilcache *cache = ct_open(SIZE);
+        works(cache, 1);
+        CHECK_EQ(ftruncate(cache->segment->fd, 0), 0);
+        CHECK_EQ(ct_set(cache, 1, 1, 500), LILCACHE_RETIRED);
+        CHECK_EQ(ct_set(cache, 1, 1, 500), LILCACHE_RETIRED);
+        CHECK_EQ(lilcache_retire(cache), LILCACHE_OK);
+        lilcache_close(cache);
+        _exit(0);
+    }
+    lct_join(child);
+}
+
+/* Without zeros to put there, the fault is what it is: death, not one fault for ever.
+ */
+TEST(where_nothing_can_be_mapped_the_fault_kills, 10) {
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGBUS, SIG_DFL);
+        struct lilcache *cache = ct_open_named(lct_name("nomap"), SIZE, 0);
+        works(cache, 1);
+        CHECK_EQ(ftruncate(cache->segment->fd, 0), 0);
+        forbid(SYS_mmap, -1, ENOMEM);
+        ct_set(cache, 1, 1, 500);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+}
+
+static uint32_t lost_words[300];
+
+/* What is beyond the table works, and dies of a truncation as any program would. */
+TEST(a_table_without_a_free_place_is_no_error, 20) {
+    struct lc_os_id id = {1, 1};
+    uint64_t base = 1ULL << 45;
+    for (uint64_t i = 0; i < 300; i++) {
+        lc_guard_add((void *)(uintptr_t)(base + i * PAGE), PAGE, -1, &id,
+                     &lost_words[i]);
+    }
+    for (int full = 1; full >= 0; full--) {
+        pid_t child = fork();
+        if (child == 0) {
+            signal(SIGBUS, SIG_DFL);
+            struct lilcache *cache = ct_open_named(lct_name("many"), SIZE, 0);
+            works(cache, 1);
+            CHECK_EQ(ftruncate(cache->segment->fd, 0), 0);
+            CHECK_EQ(ct_set(cache, 1, 1, 500), LILCACHE_RETIRED);
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(full ? WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS : status == 0);
+        for (uint64_t i = 0; i < 300; i++) {
+            lc_guard_remove((void *)(uintptr_t)(base + i * PAGE));
+        }
+    }
+}
+
 /* --- every other SIGBUS --------------------------------------------------------------
  */
 
@@ -217,12 +283,14 @@ static int signal_of(pid_t child) {
 static sigjmp_buf after_fault;
 static const void *fault_at;
 static int fault_mask_blocks;
+static int fault_mask_blocks_bus;
 
 static void noting_handler(int signal, siginfo_t *info, void *context) {
     sigset_t mask;
     (void)context;
     sigprocmask(SIG_SETMASK, NULL, &mask);
     fault_mask_blocks = sigismember(&mask, SIGUSR1);
+    fault_mask_blocks_bus = sigismember(&mask, SIGBUS);
     fault_at = info->si_addr;
     siglongjmp(after_fault, signal);
 }
@@ -278,6 +346,91 @@ TEST(the_handler_before_gets_what_is_its_own, 10) {
     }
     works(cache, 1);
     lilcache_close(cache);
+}
+
+static void fault_twice(int flags) {
+    struct sigaction action = {.sa_flags = SA_SIGINFO | flags};
+    volatile uint8_t *page = foreign_page();
+    action.sa_sigaction = noting_handler;
+    CHECK_EQ(sigaction(SIGBUS, &action, NULL), 0);
+    works(ct_open(SIZE), 1);
+    for (int times = 0; times < 2; times++) {
+        if (sigsetjmp(after_fault, 1) == 0) {
+            *page;
+            CHECK(false);
+        }
+        CHECK(fault_at == page);
+        CHECK_EQ(fault_mask_blocks_bus, flags != SA_NODEFER);
+    }
+    _exit(0);
+}
+
+TEST(a_handler_before_is_called_with_its_flags, 10) {
+    static const int flags[] = {0, SA_NODEFER, (int)SA_RESETHAND};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            fault_twice(flags[i]);
+        }
+        CHECK_EQ(signal_of(child), flags[i] == (int)SA_RESETHAND ? SIGBUS : 0);
+    }
+}
+
+/* Sent by another process, it says nothing about what is mapped here. */
+TEST(a_signal_of_another_process_is_passed_on, 10) {
+    int ready[2];
+    char byte;
+    CHECK_EQ(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGBUS, SIG_DFL);
+        struct lilcache *cache = ct_open_named(lct_name("sent"), SIZE, 0);
+        CHECK_EQ(ftruncate(cache->segment->fd, 0), 0);
+        CHECK_EQ(write(ready[1], "x", 1), 1);
+        for (;;) {
+            pause();
+        }
+    }
+    CHECK_EQ(read(ready[0], &byte, 1), 1);
+    CHECK_EQ(syscall(SYS_tgkill, child, child, SIGBUS), 0);
+    CHECK_EQ(signal_of(child), SIGBUS);
+}
+
+/* A signal without an address: of all that is mapped, what has become shorter is meant,
+ * as far as it can be told. */
+TEST(a_raised_signal_finds_what_is_short_among_many, 20) {
+    enum { WHOLE, SHORT, CLOSED, REUSED, MEMORY, LOST, COUNT };
+    struct lilcache *caches[COUNT];
+    char names[COUNT][64];
+    ignorant_of_sanitizers();
+    for (int i = 0; i < COUNT; i++) {
+        char what[] = {(char)('a' + i), 0};
+        snprintf(names[i], sizeof names[i], "%s", lct_name(what));
+        caches[i] = ct_open_named(names[i], SIZE, 0);
+    }
+    struct lc_segment *closed = caches[CLOSED]->segment;
+    struct lc_segment *reused = caches[REUSED]->segment;
+    struct lc_segment *memory = caches[MEMORY]->segment;
+    close(closed->fd);
+    int other = memfd_create("lct", 0); /* of another device, and shorter */
+    CHECK(other >= 0 && dup2(other, memory->fd) == memory->fd);
+    char object[300];
+    CHECK(lilcache_object_name(names[SHORT], object, sizeof object) > 0);
+    int same = shm_open(object, O_RDWR, 0600); /* of the same device */
+    CHECK(same >= 0 && dup2(same, reused->fd) == reused->fd);
+    CHECK_EQ(ftruncate(caches[LOST]->segment->fd, 0), 0);
+    CHECK_EQ(ct_set(caches[LOST], 1, 1, 10), LILCACHE_RETIRED);
+    CHECK_EQ(ftruncate(caches[SHORT]->segment->fd, SIZE / 2), 0);
+    raise(SIGBUS);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_EQ(ct_set(caches[i], 1, 1, 10),
+                 i == SHORT || i == LOST ? LILCACHE_RETIRED : LILCACHE_OK);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        lilcache_close(caches[i]);
+    }
+    close(other);
+    close(same);
 }
 
 TEST(a_handler_of_the_old_kind_is_called, 10) {

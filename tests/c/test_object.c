@@ -1,8 +1,11 @@
 /* lc_segment.c: objects under a segment's name that are none, or not ours. */
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "cachetest.h"
+#include "lc_object.h"
 
 #define SIZE (1 * MIB)
 
@@ -85,6 +88,150 @@ TEST(foreign_objects_are_refused, 10) {
     CHECK_EQ(fchmod(fd, 0666), 0);
     CHECK_EQ(status_of_open(name), LILCACHE_FOREIGN);
     close(fd);
+}
+
+/* What else can have the name of a file; nothing of it is opened for more than a look.
+ */
+TEST(what_is_no_file_is_refused, 10) {
+    const char *name = lct_name("kind");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[320];
+    snprintf(path, sizeof path, "/dev/shm%s", object_of(name));
+    for (int kind = 0; kind < 4; kind++) {
+        struct lilcache *cache;
+        struct lilcache_error error;
+        int made = -1;
+        int held = -1;
+        if (kind == 0) {
+            made = mkfifo(path, 0600);
+        } else if (kind == 1) {
+            made = mkdir(path, 0700);
+        } else if (kind == 2) {
+            made = symlink("/dev/shm/nowhere", path);
+        } else {
+            held = socket(AF_UNIX, SOCK_STREAM, 0);
+            CHECK(strlen(path) < sizeof address.sun_path);
+            memcpy(address.sun_path, path, strlen(path) + 1);
+            made = bind(held, (struct sockaddr *)&address, sizeof address);
+        }
+        CHECK_EQ(made, 0);
+        CHECK_EQ(try_open(name, SIZE, 0, &cache, &error), LILCACHE_MISMATCH);
+        CHECK(error.step[0]);
+        CHECK_EQ(remove(path), 0); /* it is still there */
+        close(held);
+    }
+    CHECK_EQ(status_of_open(name), LILCACHE_OK);
+}
+
+/* Asked for another owner, it is not enough that somebody else owns it. */
+TEST(an_owner_who_was_not_asked_for_is_refused, 10) {
+    const char *name = lct_name("owner");
+    struct lilcache_options options = {
+        .name = name, .size_bytes = SIZE, .cores = 1, .owner = 4321, .group = -1};
+    struct lilcache *cache = ct_open_named(name, SIZE, 0);
+    struct lilcache_error error;
+    struct lc_os_file file = {.regular = true, .owner = 1234, .mode = 0600, .links = 1};
+    CHECK_EQ(lc_object_judge(&file, &options), LILCACHE_FOREIGN);
+    file.owner = 4321;
+    CHECK_EQ(lc_object_judge(&file, &options), LILCACHE_OK);
+    lilcache_close(cache);
+    if (geteuid() == 0) {
+        int fd = object_open(name, 0);
+        CHECK_EQ(fchown(fd, 1234, (gid_t)-1), 0);
+        CHECK_EQ(lilcache_open(&options, &cache, &error), LILCACHE_FOREIGN);
+        CHECK(strncmp(error.step, "owner 1234,", 11) == 0);
+        CHECK_EQ(fchown(fd, 4321, (gid_t)-1), 0);
+        CHECK_EQ(lilcache_open(&options, &cache, &error), LILCACHE_OK);
+        lilcache_close(cache);
+        close(fd);
+    }
+}
+
+/* An object is given away in the three ways there are: its owner, its group, both. */
+TEST(objects_are_given_to_an_owner_or_a_group, 10) {
+    static const struct {
+        int64_t owner;
+        int64_t group;
+        mode_t mode;
+    } cases[] = {{4321, -1, 0600}, {-1, 8765, 0660}, {4321, 8765, 0660}};
+    bool root = geteuid() == 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lilcache_options options = {
+            .owner = cases[i].owner < 0 ? -1
+                     : root             ? cases[i].owner
+                                        : geteuid(),
+            .group = cases[i].group < 0 ? -1
+                     : root             ? cases[i].group
+                                        : getegid(),
+        };
+        struct stat found;
+        int fd = object_open(lct_name("given"), O_CREAT | O_EXCL);
+        for (int times = 0; times < 2; times++) { /* once more: it is so already */
+            CHECK_EQ(lc_object_grant(fd, &options), 0);
+            CHECK_EQ(fstat(fd, &found), 0);
+            CHECK_EQ(found.st_uid, options.owner < 0 ? geteuid() : options.owner);
+            CHECK_EQ(found.st_gid, options.group < 0 ? getegid() : options.group);
+            CHECK_EQ(found.st_mode & 07777, cases[i].mode);
+        }
+        /* One of them right is not enough. */
+        CHECK_EQ(fchmod(fd, 0400), 0);
+        CHECK_EQ(lc_object_grant(fd, &options), 0);
+        CHECK_EQ(fstat(fd, &found), 0);
+        CHECK_EQ(found.st_mode & 07777, cases[i].mode);
+        close(fd);
+        CHECK_EQ(shm_unlink(object_of(lct_name("given"))), 0);
+    }
+}
+
+/* Only who may make a segment may replace what is none. */
+TEST(attaching_to_what_is_not_ready_changes_nothing, 10) {
+    const char *name = lct_name("attach");
+    static const size_t lengths[] = {0, 100, SIZE};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        struct lilcache *cache;
+        struct lilcache_error error;
+        struct stat found;
+        int fd = object_open(name, O_CREAT | O_EXCL);
+        CHECK_EQ(ftruncate(fd, (off_t)lengths[i]), 0);
+        CHECK_EQ(try_open(name, 0, LILCACHE_ATTACH, &cache, &error),
+                 LILCACHE_NOT_READY);
+        CHECK(strcmp(error.step, "attach") == 0);
+        CHECK_EQ(fstat(fd, &found), 0);
+        CHECK_EQ(found.st_nlink, 1);
+        CHECK_EQ(found.st_size, lengths[i]);
+        close(fd);
+        CHECK_EQ(shm_unlink(object_of(name)), 0);
+    }
+    CHECK_EQ(try_open(name, 0, LILCACHE_ATTACH | LILCACHE_ANONYMOUS,
+                      &(struct lilcache *){NULL}, &(struct lilcache_error){0}),
+             LILCACHE_INVALID);
+}
+
+/* Cut short to nothing while a process is in it: whoever comes next leaves it to those
+ * and begins another. */
+TEST(an_empty_object_with_a_process_in_it_is_not_made_anew, 10) {
+    const char *name = lct_name("emptied");
+    struct lilcache *old = ct_open_named(name, SIZE, 0);
+    struct stat before;
+    struct stat after;
+    int fd = object_open(name, 0);
+    CHECK_EQ(ftruncate(fd, 0), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct lilcache *cache = ct_open_named(name, SIZE, 0);
+        CHECK_EQ(lilcache_created(cache), 1);
+        works(cache, 1);
+        _exit(0);
+    }
+    lct_join(child);
+    int next = object_open(name, 0);
+    CHECK(fstat(fd, &before) == 0 && fstat(next, &after) == 0);
+    CHECK(before.st_ino != after.st_ino && before.st_size == 0);
+    CHECK_EQ(ct_set(old, 1, 1, 500), LILCACHE_RETIRED);
+    CHECK_EQ(ct_set(old, 1, 1, 500), LILCACHE_RETIRED);
+    lilcache_close(old);
+    close(fd);
+    close(next);
 }
 
 /* Damage, or another boot's identity: whoever works in it keeps a segment in order. */

@@ -19,7 +19,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "test_model": ["one_mib"],
     "interleave": ["--budget", "3"],
     "damage": ["--sample", "20", "--quick", "--hostile", "0", "--only", "full"],
-    "famine": ["--brief"],
+    "famine": ["--brief", "inject", "limits", "files", "finish", "cgroup"],
 }
 # Long runs that reach nothing that the others do not.
 SKIPPED_TESTS = {"test_sizes", "test_stop", "test_evict"}

@@ -28,6 +28,7 @@ static uint64_t from;
 static int code;
 static bool armed;
 static bool hidden;
+static void (*meanwhile)(void);
 
 void *__real_mmap(void *at, size_t bytes, int protection, int flags, int fd,
                   off_t offset);
@@ -54,6 +55,7 @@ void fail_arm(enum fail_mode how, uint64_t k, int error) {
 
 void fail_disarm(void) { armed = false; }
 void fail_hide_free_space(bool now) { hidden = now; }
+void fail_before_allocating(void (*happens)(void)) { meanwhile = happens; }
 
 const char *fail_name(uint64_t call) {
     static const char *const names[] = {
@@ -146,7 +148,8 @@ WRAP(ssize_t, readlink, (const char *path, char *to, size_t bytes), (path, to, b
      -1)
 WRAP(ssize_t, pwrite, (int fd, const void *from, size_t bytes, off_t at),
      (fd, from, bytes, at), -1)
-WRAP(int, sigaction, (int number, const struct sigaction *wanted, struct sigaction *old),
+WRAP(int, sigaction,
+     (int number, const struct sigaction *wanted, struct sigaction *old),
      (number, wanted, old), -1)
 WRAP(int, stat, (const char *path, struct stat *out), (path, out), -1)
 WRAP(ssize_t, getrandom, (void *to, size_t bytes, unsigned flags), (to, bytes, flags),
@@ -177,6 +180,9 @@ WRAP_VALUE(pthread_atfork,
 int __real_posix_fallocate(int fd, off_t at, off_t bytes);
 int __wrap_posix_fallocate(int fd, off_t at, off_t bytes);
 int __wrap_posix_fallocate(int fd, off_t at, off_t bytes) {
+    if (meanwhile) {
+        meanwhile();
+    }
     int error = verdict(FAIL_posix_fallocate, (uint64_t)__builtin_return_address(0),
                         mode == FAIL_LONG && bytes >= LONG_BYTES);
     return error ? error : __real_posix_fallocate(fd, at, bytes);

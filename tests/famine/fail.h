@@ -83,5 +83,7 @@ void fail_disarm(void);
 const char *fail_name(uint64_t call);
 /* fstatvfs tells nothing, so that posix_fallocate meets the limit itself. */
 void fail_hide_free_space(bool hidden);
+/* What happens meanwhile: called before each posix_fallocate, NULL: nothing. */
+void fail_before_allocating(void (*happens)(void));
 
 #endif

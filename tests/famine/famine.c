@@ -1,8 +1,10 @@
-/* famine [--thorough] [--sites FILE] [PART ...]: the core with less than it needs.
+/* famine [--thorough | --brief] [--sites FILE] [PART ...]: the core with less than it
+ * needs.
  *
  * Parts: inject (every call fails), tmpfs (/dev/shm of every size), limits (of the
- * process), cgroup (of memory). Without a part, all of them. Each trial is a process;
- * any signal, any wrong answer and anything left behind ends the run with status 1. */
+ * process), files (of the kernel), finish (what another began), cgroup (of memory).
+ * Without a part, all of them. Each trial is a process; any signal, any wrong answer
+ * and anything left behind ends the run with status 1. */
 #include "famine.h"
 
 #include <sched.h>
@@ -170,19 +172,31 @@ static void stop_part(int signal) {
     }
 }
 
+static bool brief;
+
+static void inject_run(bool thorough) { inject_all(thorough, brief); }
+
 static void limits_run(bool thorough) {
     (void)thorough;
     limits_all();
+}
+
+static void files_run(bool thorough) {
+    (void)thorough;
+    files_all();
+}
+
+static void finish_run(bool thorough) {
+    (void)thorough;
+    finish_all();
 }
 
 static const struct part {
     const char *name;
     void (*run)(bool thorough);
 } parts[] = {
-    {"inject", inject_all},
-    {"tmpfs", tmpfs_all},
-    {"limits", limits_run},
-    {"cgroup", cgroup_all},
+    {"inject", inject_run}, {"tmpfs", tmpfs_all},   {"limits", limits_run},
+    {"files", files_run},   {"finish", finish_run}, {"cgroup", cgroup_all},
 };
 
 #define PARTS (sizeof parts / sizeof *parts)
@@ -223,6 +237,8 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--thorough") == 0) {
             thorough = true;
+        } else if (strcmp(argv[i], "--brief") == 0) {
+            brief = true;
         } else if (strcmp(argv[i], "--sites") == 0 && i + 1 < argc) {
             sites = argv[++i];
         }

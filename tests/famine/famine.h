@@ -44,10 +44,13 @@ void famine_private_mounts(void);
 void famine_mount_shm(const char *options);
 void famine_unmount_shm(void);
 
-void inject_all(bool thorough);
+/* brief: with two errnos only. */
+void inject_all(bool thorough, bool brief);
 void inject_report(const char *path);
 void tmpfs_all(bool thorough);
 void limits_all(void);
+void files_all(void);
+void finish_all(void);
 void cgroup_all(bool thorough);
 
 /* Before all, and after everything, whatever became of it. */

@@ -536,13 +536,16 @@ static bool sampled(enum fail_mode mode) {
     return mode == FAIL_SINCE || mode == FAIL_SINCE_ALIKE;
 }
 
-void inject_all(bool thorough) {
+void inject_all(bool thorough, bool brief) {
     uint64_t most = 0;
     for (size_t s = 0; s < sizeof scenes / sizeof *scenes; s++) {
         const struct scene *scene = &scenes[s];
         trial(scene, FAIL_NEVER, 0, 0);
         most += fail_shared->calls;
         for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+            if (brief && errors[e] != EACCES && errors[e] != EINTR) {
+                continue;
+            }
             for (int mode = FAIL_ONCE; mode < FAIL_LONG; mode++) {
                 if (!wanted(errors[e], (enum fail_mode)mode) ||
                     (!thorough && sampled((enum fail_mode)mode) && e % 3 != s % 3)) {
