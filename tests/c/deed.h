@@ -104,8 +104,11 @@ enum found look(uint32_t n, const struct value *wanted);
  * at work; only the latter when it completed. */
 void verify_keys(const struct deed *deed, bool completed);
 
-/* True: reading key n would give what it gave in the scene. NULL: read every key. */
-extern bool (*verify_unchanged)(uint32_t n);
+/* Of each key, whether reading it may give something else than it gave in the scene.
+ * NULL: read every key. */
+extern const bool *(*verify_changed)(void);
+/* Instead of look(), for keys that the deed does not touch. */
+extern enum found (*verify_look)(uint32_t n, const struct value *wanted);
 
 /* Use the segment for a while: what was left inconsistent comes out. */
 void verify_use(void);

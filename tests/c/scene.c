@@ -2,6 +2,8 @@
 
 #define VIEWS 8
 
+uint64_t scene_seed = 1;
+
 static void put(uint32_t n, uint64_t length, int64_t ttl) {
     uint64_t seed = ct_random(&w.random) | 1;
     CHECK(n < KEYS_MAX);
@@ -36,12 +38,14 @@ static void read_all(void) {
     }
 }
 
-static void scene_begin(bool evicting) {
-    w.cache = ct_open(SCENE_BYTES);
+static void scene_begin_flags(bool evicting, uint32_t flags) {
+    w.cache = ct_open_flags(SCENE_BYTES, flags);
     w.saved = malloc(SCENE_BYTES);
-    w.random.state = 1;
+    w.random.state = scene_seed;
     w.evicting = evicting;
 }
+
+static void scene_begin(bool evicting) { scene_begin_flags(evicting, 0); }
 
 static void save(void) { memcpy(w.saved, w.cache->segment->base, SCENE_BYTES); }
 static void restore(void) { memcpy(w.cache->segment->base, w.saved, SCENE_BYTES); }
@@ -75,6 +79,14 @@ static void scene_untouched(void) { scene_begin(false); }
 static void scene_nearly_empty(void) {
     scene_begin(false);
     put_roles();
+}
+
+static void scene_checksums(void) {
+    scene_begin_flags(false, LILCACHE_CHECKSUMS);
+    put_roles();
+    for (int i = 0; i < 40; i++) {
+        put_next(ct_below(&w.random, 1000));
+    }
 }
 
 static void step_crumb(void) { put_next(4); }
@@ -162,6 +174,31 @@ static void scene_full(void) {
         step_mixed();
     }
     go_on_until("relocations", 4, step_mixed);
+}
+
+/* The operations' new key was evicted without having been read, not long ago: its ghost
+ * says that it is wanted after all. */
+static void scene_ghost(void) {
+    scene_full();
+    step_set_new();
+    for (int i = 0;; i++) {
+        uint64_t before = ct_stat(w.cache, "ghost_hits");
+        save();
+        bool haunted = ct_get(w.cache, KEY_NEW, 1, 200) == CT_MISS;
+        step_set_new();
+        haunted = haunted && ct_stat(w.cache, "ghost_hits") > before;
+        restore();
+        if (haunted) {
+            break;
+        }
+        CHECK(i < 20000);
+        w.used = w.used == KEYS_MAX - KEY_FREE ? 0 : w.used;
+        put_next(ct_below(&w.random, 2000));
+    }
+    if (look(KEY_OLD, &w.keys[KEY_OLD]) != FOUND_IT ||
+        look(KEY_COUNT, &w.keys[KEY_COUNT]) != FOUND_IT) {
+        put_roles();
+    }
 }
 
 static void step_large(void) {
@@ -341,6 +378,8 @@ const struct scene scenes[] = {
     {"damaged index", scene_damaged_index},
     {"damaged table", scene_damaged_table},
     {"emptying", scene_emptying},
+    {"checksums", scene_checksums},
+    {"ghost", scene_ghost},
 };
 const size_t scene_count = sizeof scenes / sizeof *scenes;
 

@@ -15,6 +15,9 @@ struct scene {
 extern const struct scene scenes[];
 extern const size_t scene_count;
 
+/* Of all the sizes and values in a scene. */
+extern uint64_t scene_seed;
+
 /* Bring the world into this state; its bytes are in w.saved afterwards. */
 void scene_open(const struct scene *scene);
 void scene_close(void);

@@ -17,13 +17,13 @@
 #include "survey.h"
 #include "switch.h"
 
-#define BUFFER        262144
-#define KEYS_READ     3 /* of a scene, besides those with a role */
-#define ITEM_SECONDS  120
-#define CHURN_KEY     (KEYS_MAX + 1000)
-#define ALL           UINT64_MAX
-#define READ_STEPS    4096 /* no read takes that many, whatever the writer does */
-#define CHECK_ONE_IN  4
+#define BUFFER       262144
+#define KEYS_READ    3 /* of a scene, besides those with a role */
+#define ITEM_SECONDS 120
+#define CHURN_KEY    (KEYS_MAX + 1000)
+#define ALL          UINT64_MAX
+#define READ_STEPS   32768 /* no read takes that many; a checksum is of 100,000 bytes */
+#define CHECK_ONE_IN 4
 #define VERIFY_ONE_IN 64
 
 static struct {

@@ -21,7 +21,9 @@
 #define SITE ((uintptr_t)__builtin_return_address(0))
 
 struct hook_shared *hook_shared;
-uint8_t *hook_loads;
+struct hook_loads *hook_loads;
+
+void *__real_memcpy(void *to, const void *from, size_t count);
 
 static uintptr_t base;
 static uint64_t size;
@@ -63,21 +65,27 @@ void hook_arm_place(uintptr_t at) {
 void hook_disarm(void) { armed = false; }
 
 void hook_forget(void) {
-    for (size_t i = 0; i < HOOK_SITES; i++) {
+    for (size_t i = 0; i < hook_shared->site_count; i++) {
         hook_shared->sites[i].first = 0;
     }
 }
 
 static struct hook_site *hook_site(uintptr_t site) {
-    size_t i = (site * 0x9E3779B97F4A7C15ULL >> 40) & (HOOK_SITES - 1);
-    while (hook_shared->sites[i].at != site) {
-        if (hook_shared->sites[i].at == 0) {
-            hook_shared->sites[i].at = site;
-            break;
+    size_t i = (site * 0x9E3779B97F4A7C15ULL >> 40) & (HOOK_SLOTS - 1);
+    for (;; i = (i + 1) & (HOOK_SLOTS - 1)) {
+        uint32_t number = hook_shared->site_slot[i];
+        if (number == 0) {
+            if (hook_shared->site_count == HOOK_SITES) {
+                __builtin_trap();
+            }
+            number = ++hook_shared->site_count;
+            hook_shared->sites[number - 1].at = site;
+            hook_shared->site_slot[i] = (uint16_t)number;
         }
-        i = (i + 1) & (HOOK_SITES - 1);
+        if (hook_shared->sites[number - 1].at == site) {
+            return &hook_shared->sites[number - 1];
+        }
     }
-    return &hook_shared->sites[i];
 }
 
 static void note_outside(uintptr_t site) {
@@ -100,7 +108,7 @@ static void place(uintptr_t site) {
     if (hook_shared->count == die_at || site == die_place) {
         entry->kills++;
         hook_shared->kills++;
-        hook_shared->last_site = site;
+        hook_shared->last_site = (uint32_t)(entry - hook_shared->sites);
         hook_shared->died = 1;
         syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
     }
@@ -110,21 +118,47 @@ static inline bool inside(const volatile void *at) {
     return (uintptr_t)at - base < size;
 }
 
-static inline void soil(const volatile void *at, uint64_t bytes) {
-    uint64_t from = (uintptr_t)at - base;
-    for (uint64_t page = from / HOOK_PAGE; page <= (from + bytes - 1) / HOOK_PAGE;
-         page++) {
-        hook_shared->dirty[page] = 1;
+/* A process that a victim started may soil at the same time. */
+static inline void soil_chunk(uint64_t chunk, uint64_t bits) {
+    if ((hook_shared->dirty[chunk] & bits) != bits) {
+        __atomic_fetch_or(&hook_shared->dirty[chunk], bits, __ATOMIC_RELAXED);
     }
-    memset(hook_shared->dirty_word + from / HOOK_WORD, 1,
-           (from + bytes - 1) / HOOK_WORD - from / HOOK_WORD + 1);
+}
+
+static inline void soil(const volatile void *at, uint64_t bytes) {
+    uint64_t word = ((uintptr_t)at - base) / HOOK_WORD;
+    uint64_t last = ((uintptr_t)at - base + bytes - 1) / HOOK_WORD;
+    uint64_t first_bits = ~0ULL << word % 64;
+    uint64_t last_bits = ~0ULL >> (63 - last % 64);
+    if (word / 64 == last / 64) {
+        soil_chunk(word / 64, first_bits & last_bits);
+        return;
+    }
+    soil_chunk(word / 64, first_bits);
+    for (uint64_t chunk = word / 64 + 1; chunk < last / 64; chunk++) {
+        soil_chunk(chunk, ~0ULL);
+    }
+    soil_chunk(last / 64, last_bits);
 }
 
 static void load_noted(const volatile void *at, uint64_t bytes) {
-    if (inside(at) && bytes > 0) {
-        uint64_t from = (uintptr_t)at - base;
-        memset(hook_loads + from / HOOK_WORD, 1,
-               (from + bytes - 1) / HOOK_WORD - from / HOOK_WORD + 1);
+    struct hook_loads *log = hook_loads;
+    uint32_t from = (uint32_t)((uintptr_t)at - base);
+    if (!inside(at) || bytes == 0) {
+        return;
+    }
+    if (log->count == HOOK_LOADS || log->length + bytes > sizeof log->bytes) {
+        log->full = true;
+        return;
+    }
+    __real_memcpy(log->bytes + log->length, (const void *)(uintptr_t)at, bytes);
+    log->length += (uint32_t)bytes;
+    struct hook_load *next = &log->loads[log->count];
+    if (log->count > 0 && next[-1].from + next[-1].bytes == from) {
+        next[-1].bytes += (uint32_t)bytes;
+    } else {
+        *next = (struct hook_load){from, (uint32_t)bytes};
+        log->count++;
     }
 }
 
@@ -224,7 +258,6 @@ int __wrap_memcmp(const void *a, const void *b, size_t count) {
     return __real_memcmp(a, b, count);
 }
 
-void *__real_memcpy(void *to, const void *from, size_t count);
 void *__real_memset(void *to, int byte, size_t count);
 
 /* First, middle and last: before any byte, after half of them, before the last one. */

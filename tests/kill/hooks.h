@@ -12,36 +12,54 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HOOK_SITES 4096 /* places in the program; a power of two */
-#define HOOK_PAGE  4096
-#define HOOK_PAGES 256 /* of the segment: 1 MiB */
-#define HOOK_WORD  8
-#define HOOK_WORDS (HOOK_PAGES * HOOK_PAGE / HOOK_WORD)
+#define HOOK_SITES  2048       /* places in the program */
+#define HOOK_SLOTS  4096       /* to find them by; a power of two */
+#define HOOK_BYTES  (1u << 20) /* of the segment */
+#define HOOK_WORD   8
+#define HOOK_WORDS  (HOOK_BYTES / HOOK_WORD)
+#define HOOK_CHUNK  512 /* bytes whose words are one element of `dirty` */
+#define HOOK_LOADS  4096
+#define HOOK_CHUNKS (HOOK_BYTES / HOOK_CHUNK)
 
 struct hook_site {
-    uintptr_t at; /* return address of the hook's call; 0: free */
+    uintptr_t at; /* return address of the hook's call */
     uint64_t kills;
     uint64_t stores;  /* into the segment */
     uint64_t outside; /* into memory of the process */
     uint64_t first;   /* the first of those stores since hook_forget */
 };
 
-/* Shared by a driver and its victims. */
+/* Shared by a driver and its victims. Each victim faults in every page of it that it
+ * touches: it is packed. */
 struct hook_shared {
     uint64_t count; /* stores since hook_arm */
     uint64_t kills;
-    uintptr_t last_site;
+    uint32_t last_site; /* its number */
     uint8_t died;
-    uint8_t holding;           /* the victim was inside a shard lock */
-    uint8_t dirty[HOOK_PAGES]; /* stored into */
-    uint8_t dirty_word[HOOK_WORDS];
+    uint8_t holding; /* the victim was inside a shard lock */
+    uint32_t site_count;
+    uint64_t dirty[HOOK_CHUNKS];    /* a bit for each word stored into */
+    uint16_t site_slot[HOOK_SLOTS]; /* number of a site + 1; 0: free */
     struct hook_site sites[HOOK_SITES];
 };
 
 extern struct hook_shared *hook_shared;
 
-/* HOOK_WORDS bytes that are set for the words loaded from the segment; NULL: none. */
-extern uint8_t *hook_loads;
+/* What was loaded from the segment, in order: where, and the bytes of all one behind
+ * the other. */
+struct hook_loads {
+    bool full; /* there were more */
+    uint32_t count;
+    uint32_t length; /* of bytes */
+    struct hook_load {
+        uint32_t from;
+        uint32_t bytes;
+    } loads[HOOK_LOADS];
+    uint8_t bytes[HOOK_BYTES];
+};
+
+/* NULL: nothing is written down. */
+extern struct hook_loads *hook_loads;
 
 /* The segment; hook_watch_mmap: whatever is mapped shared next. */
 void hook_watch(void *base, uint64_t size);

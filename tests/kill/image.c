@@ -1,82 +1,74 @@
 #include "image.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "hooks.h"
-
-#define BYTES ((uint64_t)HOOK_PAGES * HOOK_PAGE)
+#include "lct.h"
 
 static uint8_t *segment;
-static uint8_t saved[BYTES];
-static uint8_t kept[BYTES];       /* equals saved but for its pages in `apart` */
-static uint8_t apart[HOOK_PAGES]; /* segment or kept may differ from saved */
-static uint8_t apart_word[HOOK_WORDS];
+static uint8_t *saved;
+static uint8_t *kept; /* equals saved but for its chunks in `apart` */
+/* The bits of words where segment or kept may differ from saved. */
+static uint64_t *apart;
 
-static void clean(void) {
-    uint64_t words = HOOK_PAGE / HOOK_WORD;
-    for (uint64_t page = 0; page < HOOK_PAGES; page++) {
-        if (hook_shared->dirty[page]) {
-            memset(hook_shared->dirty_word + page * words, 0, words);
-        }
-    }
-    memset(hook_shared->dirty, 0, sizeof hook_shared->dirty);
+void *image_memory(size_t bytes) {
+    void *at =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED && madvise(at, bytes, MADV_DONTFORK) == 0);
+    return at;
 }
 
-static void page_copy(uint8_t *to, const uint8_t *from, uint64_t page) {
-    memcpy(to + page * HOOK_PAGE, from + page * HOOK_PAGE, HOOK_PAGE);
+static void chunk_copy(uint8_t *to, const uint8_t *from, uint32_t chunk) {
+    memcpy(to + (size_t)chunk * HOOK_CHUNK, from + (size_t)chunk * HOOK_CHUNK,
+           HOOK_CHUNK);
 }
 
 void image_begin(uint8_t *base) {
+    if (!saved) {
+        saved = image_memory(HOOK_BYTES);
+        kept = image_memory(HOOK_BYTES);
+        apart = image_memory(sizeof hook_shared->dirty);
+    }
     segment = base;
-    memcpy(saved, segment, BYTES);
-    memcpy(kept, segment, BYTES);
-    memset(apart, 0, sizeof apart);
-    memset(apart_word, 0, sizeof apart_word);
-    clean();
+    memcpy(saved, segment, HOOK_BYTES);
+    memcpy(kept, segment, HOOK_BYTES);
+    memset(apart, 0, sizeof hook_shared->dirty);
+    memset(hook_shared->dirty, 0, sizeof hook_shared->dirty);
 }
 
 void image_restore(void) {
-    for (uint64_t page = 0; page < HOOK_PAGES; page++) {
-        if (hook_shared->dirty[page] || apart[page]) {
-            page_copy(segment, saved, page);
-        }
-        if (apart[page]) {
-            page_copy(kept, saved, page);
+    for (uint32_t chunk = 0; chunk < HOOK_CHUNKS; chunk++) {
+        if (hook_shared->dirty[chunk] | apart[chunk]) {
+            chunk_copy(segment, saved, chunk);
+            if (apart[chunk]) {
+                chunk_copy(kept, saved, chunk);
+                apart[chunk] = 0;
+            }
+            hook_shared->dirty[chunk] = 0;
         }
     }
-    memset(apart, 0, sizeof apart);
-    memset(apart_word, 0, sizeof apart_word);
-    clean();
 }
 
 void image_keep(void) {
-    for (uint64_t page = 0; page < HOOK_PAGES; page++) {
-        if (hook_shared->dirty[page]) {
-            page_copy(kept, segment, page);
-            apart[page] = 1;
+    for (uint32_t chunk = 0; chunk < HOOK_CHUNKS; chunk++) {
+        if (hook_shared->dirty[chunk]) {
+            chunk_copy(kept, segment, chunk);
+            apart[chunk] |= hook_shared->dirty[chunk];
+            hook_shared->dirty[chunk] = 0;
         }
     }
-    for (uint32_t word = 0; word < HOOK_WORDS; word++) {
-        apart_word[word] |= hook_shared->dirty_word[word];
-    }
-    clean();
 }
 
 void image_return(void) {
-    for (uint64_t page = 0; page < HOOK_PAGES; page++) {
-        if (hook_shared->dirty[page]) {
-            page_copy(segment, kept, page);
-            apart[page] = 1;
+    for (uint32_t chunk = 0; chunk < HOOK_CHUNKS; chunk++) {
+        if (hook_shared->dirty[chunk]) {
+            chunk_copy(segment, kept, chunk);
+            hook_shared->dirty[chunk] = 0;
         }
     }
-    clean();
 }
 
-bool image_same(uint32_t from, uint32_t to) {
-    for (uint32_t word = from; word < to; word++) {
-        if (hook_shared->dirty_word[word] || apart_word[word]) {
-            return false;
-        }
-    }
-    return true;
+uint64_t image_changed(uint32_t chunk) {
+    return hook_shared->dirty[chunk] | apart[chunk];
 }

@@ -1,4 +1,4 @@
-/* The segment's bytes, put back by the pages that were written to.
+/* The segment's bytes, put back by the pieces that were written to.
  *
  *   image_begin ---> saved                      of the scene
  *   a victim dies -> image_keep ---> kept       to be died on again, many times
@@ -7,14 +7,19 @@
 #ifndef IMAGE_H
 #define IMAGE_H
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 void image_begin(uint8_t *segment);
 void image_restore(void);
 void image_keep(void);
 void image_return(void);
-/* These words of the segment, `to` not included, are as saved. */
-bool image_same(uint32_t from, uint32_t to);
+/* A bit for each word of this chunk of the segment that was stored into since it was as
+ * saved. */
+uint64_t image_changed(uint32_t chunk);
+
+/* Zeroed memory of the driver that no victim gets: what a fork does not copy, it does
+ * not cost. Never given back. */
+void *image_memory(size_t bytes);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "lc_row.h"
 
-#define USE_EVERY     16 /* judges who go on to use the segment for a while */
+#define USE_EVERY     64 /* judges who go on to use the segment for a while */
 #define JUDGE_SECONDS 20
 
 void judge_note_survivors(void) {
@@ -10,7 +10,7 @@ void judge_note_survivors(void) {
         w.keys[n].must = false;
     }
     for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
-        w.keys[n].must = !w.rebuilding && look(n, &w.keys[n]) == FOUND_IT;
+        w.keys[n].must = !w.rebuilding && verify_look(n, &w.keys[n]) == FOUND_IT;
     }
 }
 

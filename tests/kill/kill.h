@@ -5,16 +5,20 @@
 #include "deed.h"
 #include "hooks.h"
 
-#define ITEMS_MAX 1024
+#define ITEMS_MAX   1024
+#define WORKERS_MAX 64
 
 struct options {
     int jobs;
     uint64_t seed;
-    double seconds; /* go on until then; 0: one round */
-    uint64_t deep;  /* deaths inside the recovery after each death; 0: at every store */
+    double seconds;    /* go on until then; 0: one round */
+    uint64_t deaths;   /* go on until there were so many, but at least one round; 0 */
+    uint64_t round;    /* the first one */
+    uint64_t deep;     /* deaths in each recovery at most; 0: see recovery_deaths */
     uint64_t stride;   /* after the first stores of an operation, one in so many */
     uint64_t least;    /* deaths that must have happened */
     const char *sites; /* file for the places died at */
+    const char *table; /* file for what happened in each operation in each scene */
     const char *only;  /* scenes whose name contains this */
 };
 
@@ -27,6 +31,7 @@ struct tally {
     uint64_t again;  /* in the recovery, and in the recovery after that */
     uint64_t passed; /* distinct places that an undisturbed run stores at */
     uint64_t places; /* those of them died at */
+    uint64_t missed; /* rounds in which these were not the same */
 };
 
 /* Shared by the workers. */
@@ -34,11 +39,12 @@ struct board {
     uint64_t next; /* item to be taken */
     uint64_t items;
     struct tally tallies[ITEMS_MAX];
-    uint64_t recovery_deaths;
+    struct hook_shared *workers[WORKERS_MAX];
 };
 
 /* Where a worker is, for the message about its failure. */
 struct where {
+    uint64_t round;
     char text[200];
 };
 
@@ -49,18 +55,21 @@ extern struct where *where;
 /* Wait for a victim. True when it completed instead of dying. */
 bool victim_wait(pid_t child, int *status);
 
-/* Seconds are up. */
-bool time_is_up(void);
+/* Time is up, or enough have died. */
+bool enough(void);
 
 /* Creating, attaching to, replacing and leaving a segment. */
 extern const size_t life_count;
 const char *life_name(size_t i);
 void life_sweep(size_t i, struct tally *tally);
 
-/* Prints tallies: false when an operation passed a place and nobody died there. */
-bool report_print(void);
+/* Writes tallies, and prints their sum: false when an operation passed a place and
+ * nobody died there. */
+bool report_table(const char *path);
 /* Writes the places of all workers. */
-bool report_sites(const char *path, struct hook_shared *const *workers, int count);
+bool report_sites(const char *path);
+/* So many have died in all workers. */
+uint64_t report_deaths(void);
 void report_places_before(uint64_t *before);
 /* first: of each place, its first store in an undisturbed run. */
 void report_places(const uint64_t *before, const uint64_t *first, struct tally *tally);

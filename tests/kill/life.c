@@ -141,8 +141,8 @@ static void judge(enum act act, const char *name, bool completed) {
 
 void life_sweep(size_t i, struct tally *tally) {
     enum act act = (enum act)i;
-    uint64_t places[HOOK_SITES];
-    uint64_t first[HOOK_SITES];
+    uint64_t places[HOOK_SITES] = {0};
+    uint64_t first[HOOK_SITES] = {0};
     char name[64];
     char object[256];
     bool completed = false;
@@ -150,7 +150,7 @@ void life_sweep(size_t i, struct tally *tally) {
     CHECK(lilcache_object_name(name, object, sizeof object) > 0);
     report_places_before(places);
     hook_forget();
-    for (uint64_t k = 1; !completed; k++) {
+    for (uint64_t k = 1; !completed && !enough(); k++) {
         int status;
         snprintf(where->text, sizeof where->text, "%s: killed before step %llu",
                  act_names[i], (unsigned long long)k);
@@ -171,7 +171,7 @@ void life_sweep(size_t i, struct tally *tally) {
         lct_join(child);
         CHECK(shm_open(object, O_RDONLY, 0) < 0);
     }
-    for (size_t site = 0; site < HOOK_SITES; site++) {
+    for (size_t site = 0; site < hook_shared->site_count; site++) {
         first[site] = hook_shared->sites[site].first;
     }
     report_places(places, first, tally);

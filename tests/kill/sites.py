@@ -22,6 +22,7 @@ INSTRUCTION = re.compile(r"\s*([0-9a-f]+):\s+(.*)$")
 FUNCTION = re.compile(r"[0-9a-f]+ <([\w.]+)>:$")
 NO_STORE = {
     "__wrap_memcmp",
+    "__wrap_lc_check_all_locked",
     "__wrap_getrandom",
     "__wrap_open",
     "__wrap_close",

@@ -43,7 +43,7 @@ GATE: tuple[Suite, ...] = (
 )
 
 SOAK: tuple[Suite, ...] = (
-    Suite("kill", "make -C tests/kill campaign SECONDS={seconds} SEED={seed}", 2),
+    Suite("kill", "make -C tests/kill campaign DEATHS=10000000 SEED={seed}"),
     Suite("linear", "make -C tests/linear campaign SECONDS={seconds} SEED={seed}", 2),
     Suite(
         "interleave",
