@@ -68,6 +68,12 @@ static inline int lc_swap_relaxed(uint64_t *word, uint64_t expected, uint64_t de
                                        __ATOMIC_RELAXED);
 }
 
+static inline int lc_swap_relaxed32(uint32_t *word, uint32_t expected,
+                                    uint32_t desired) {
+    return __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
+}
+
 static inline void lc_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void lc_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 static inline void lc_fence_seq_cst(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

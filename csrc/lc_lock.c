@@ -65,9 +65,15 @@ static bool lock_begin(void) {
     return lock_mine.head != NULL;
 }
 
+/* Its page was taken away, and another one came. */
+static bool lock_is_blank(const pthread_mutex_t *mutex) {
+    return lc_load_relaxed32((const uint32_t *)&mutex->__data.__kind) == 0;
+}
+
 static void lock_end(pthread_mutex_t *mutex) {
     uint32_t *word = (uint32_t *)&mutex->__data.__lock;
     struct robust_list *before = lock_mine.before;
+    bool blank = lock_is_blank(mutex);
     if (LC_UNLIKELY(!lock_is_ours(mutex))) {
         mutex->__data.__kind = lock_pattern.__data.__kind;
     }
@@ -81,13 +87,20 @@ static void lock_end(pthread_mutex_t *mutex) {
         lc_store_relaxed32(word, lock_mine.tid | FUTEX_WAITERS);
     }
     pthread_mutex_unlock(mutex);
+    if (LC_UNLIKELY(blank)) {
+        mutex->__data.__kind =
+            0; /* what it guards is blank, too: nobody shall get in */
+    }
 }
 
 /* libc says that we hold it. False: it is no mutex of ours any more, and we do not. */
 static bool lock_note(pthread_mutex_t *mutex) {
     bool whole = lock_is_ours(mutex);
     if (LC_UNLIKELY(!lock_is_listed(mutex))) {
-        return false; /* libc took it for another kind */
+        /* libc took it for another kind, which knows 1 for taken. Left so it would be
+         * waited for once a holder of before gives it back its kind. */
+        lc_swap_relaxed32((uint32_t *)&mutex->__data.__lock, 1, 0);
+        return false;
     }
     lock_mine.tid = lc_load_relaxed32((uint32_t *)&mutex->__data.__lock);
     lock_mine.tid &= FUTEX_TID_MASK;
@@ -105,6 +118,7 @@ static bool lock_note(pthread_mutex_t *mutex) {
 static pthread_mutex_t lock_pattern;
 static bool lock_is_ours(const pthread_mutex_t *mutex) { return mutex != NULL; }
 static bool lock_is_given_up(const pthread_mutex_t *mutex) { return mutex == NULL; }
+static bool lock_is_blank(const pthread_mutex_t *mutex) { return mutex == NULL; }
 static bool lock_begin(void) { return true; }
 static bool lock_note(const pthread_mutex_t *mutex) { return mutex != NULL; }
 static void lock_end(pthread_mutex_t *mutex) { pthread_mutex_unlock(mutex); }
@@ -149,12 +163,16 @@ static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
 #endif
 }
 
+static enum lc_lock_result lock_broken(const pthread_mutex_t *mutex) {
+    return lock_is_blank(mutex) ? LC_LOCK_BLANK : LC_LOCK_BROKEN;
+}
+
 enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
                                  bool *waited) {
     if (!lock_is_ours(&ctl->sh_mutex) || lock_is_given_up(&ctl->sh_mutex) ||
         !lock_begin()) {
         *waited = false;
-        return LC_LOCK_BROKEN;
+        return lock_broken(&ctl->sh_mutex);
     }
     int result = pthread_mutex_trylock(&ctl->sh_mutex);
     *waited = result == EBUSY;
@@ -170,7 +188,7 @@ enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
         }
     }
     if ((result == 0 || result == EOWNERDEAD) && !lock_note(&ctl->sh_mutex)) {
-        return LC_LOCK_BROKEN;
+        return lock_broken(&ctl->sh_mutex);
     }
     switch (result) {
     case 0:
@@ -179,7 +197,7 @@ enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
         return LC_LOCK_OWNER_DIED;
     case ENOTRECOVERABLE:
     case EINVAL:
-        return LC_LOCK_BROKEN;
+        return lock_broken(&ctl->sh_mutex);
     default: /* EBUSY, ETIMEDOUT */
         return LC_LOCK_BUSY;
     }

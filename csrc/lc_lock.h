@@ -11,6 +11,7 @@ enum lc_lock_result {
                          */
     LC_LOCK_BUSY,       /* not held */
     LC_LOCK_BROKEN,     /* not held, and nobody will ever hold it again */
+    LC_LOCK_BLANK,      /* likewise: zeros, where its object was cut short and grown */
 };
 
 /* Once, before any other call. */

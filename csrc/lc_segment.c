@@ -433,7 +433,7 @@ uint64_t lilcache_memory_left(void) { return lc_room_left(); }
 
 /* Somebody cut the object short. What is left of it is nothing to go on with, and those
  * who have not noticed yet are told. */
-static int segment_leave_lost(struct lc_segment *segment) {
+int lc_segment_leave_lost(struct lc_segment *segment) {
     if (lc_load_relaxed32(&segment->lost) != LC_LOST_LEFT) {
         lc_store_relaxed32(&segment->lost, LC_LOST_LEFT);
         if (!segment->anonymous) {
@@ -461,7 +461,7 @@ int lc_segment_alive(struct lc_segment *segment) {
     bool retired = lc_load_acquire(&segment->header->hd_retired) != 0;
     /* Behind the look at the header, which may be what has gone. */
     if (LC_UNLIKELY(lc_load_relaxed32(&segment->lost) != 0)) {
-        return segment_leave_lost(segment);
+        return lc_segment_leave_lost(segment);
     }
     return LC_UNLIKELY(retired) ? LILCACHE_RETIRED : LILCACHE_OK;
 }

@@ -10,6 +10,9 @@
  */
 int lc_segment_alive(struct lc_segment *segment);
 
+/* Pages of it are gone: its name is taken away, and others are told. RETIRED. */
+int lc_segment_leave_lost(struct lc_segment *segment);
+
 /* What an operation may tell of what it found: nothing, if pages went away meanwhile.
  */
 static inline int64_t lc_segment_told(const struct lc_segment *segment,

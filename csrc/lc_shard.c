@@ -6,11 +6,14 @@
 #include "lc_lock.h"
 #include "lc_recover.h"
 #include "lc_row.h"
+#include "lc_segment.h"
 #include "lilcache.h"
 
 int lc_shard_enter(struct lc_shard *shard, uint32_t wait_ms) {
     bool waited;
-    struct shm_row *row = lc_row_mine(shard->segment); /* claimed now, not inside */
+    struct lc_segment *segment = shard->segment;
+    int status = LILCACHE_CORRUPT;
+    struct shm_row *row = lc_row_mine(segment); /* claimed now, not inside */
     enum lc_lock_result result = lc_lock_take(shard->ctl, wait_ms, &waited);
     /* What earlier holders bumped comes before the bytes that this one writes into what
      * they freed. The lock says so to its holders, not to readers, who take no lock:
@@ -29,10 +32,16 @@ int lc_shard_enter(struct lc_shard *shard, uint32_t wait_ms) {
             shard->ctl); /* only now: a death before this is reported again */
         return LILCACHE_OK;
     case LC_LOCK_BUSY:
-        return LILCACHE_BUSY;
+        status = LILCACHE_BUSY;
+        break;
+    case LC_LOCK_BLANK: /* cut short and grown again [S2]; others hold nothing else */
+        status = segment->anonymous ? LILCACHE_CORRUPT : lc_segment_leave_lost(segment);
+        break;
     default:
-        return LILCACHE_CORRUPT;
+        break;
     }
+    /* Of a segment that has gone: neither wait for it nor complain. */
+    return (int)lc_segment_told(segment, status);
 }
 
 void lc_shard_leave(struct lc_shard *shard) { lc_lock_leave(shard->ctl); }

@@ -325,6 +325,7 @@ class Raw:
                     break
                 self.handle.reattach(pointer)
                 attached += 1
+                deadline = monotonic() + self.lock_timeout  # for another lock
             pointer = self.handle.live()
             status = function(pointer, *arguments)
         return status

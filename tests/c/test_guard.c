@@ -188,6 +188,20 @@ TEST(cut_short_under_live_processes, 120) {
     cut_under_users(name, SIZE - PAGE, false);
 }
 
+/* No page is missing and no signal comes: zeros, with the lock or without it. */
+TEST(cut_short_and_grown_again_under_live_processes, 120) {
+    const char *name = lct_name("grown");
+    struct lilcache *cache = ct_open_named(name, SIZE, 0);
+    off_t lock = (off_t)((uint8_t *)ct_shard(cache)->ctl - cache->segment->base);
+    CHECK_EQ(lilcache_retire(cache), LILCACHE_OK);
+    lilcache_close(cache);
+    for (int i = 0; i < 10; i++) {
+        for (off_t length = 0; length <= lock; length += PAGE) {
+            cut_under_users(name, length, true);
+        }
+    }
+}
+
 /* --- memfds -------------------------------------------------------------------------
  */
 
