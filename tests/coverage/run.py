@@ -18,7 +18,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "test_death": ["untouched"],
     "test_model": ["one_mib"],
     "interleave": ["--budget", "3"],
-    "damage": ["--sample", "20", "--quick", "--hostile", "0", "--only", "full"],
+    "damage": ["--loads", "12", "--hostile", "0"],
     "famine": ["--brief", "inject", "limits", "files", "finish", "cgroup"],
 }
 # Long runs that reach nothing that the others do not.

@@ -44,7 +44,7 @@ void famine_private_mounts(void);
 void famine_mount_shm(const char *options);
 void famine_unmount_shm(void);
 
-/* brief: with two errnos only. */
+/* brief: with half of the errnos. */
 void inject_all(bool thorough, bool brief);
 void inject_report(const char *path);
 void tmpfs_all(bool thorough);
