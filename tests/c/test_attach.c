@@ -1,6 +1,7 @@
 /* Opening, sharing between users, handles that come and go, children of bare forks. */
 #include <fcntl.h>
 #include <grp.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "cachetest.h"
@@ -99,6 +100,53 @@ TEST(a_segment_for_another_user_and_a_group, 20) {
     }
     CHECK_EQ(ct_get(cache, 1, 1, 30), CT_RIGHT);
     lilcache_close(cache);
+}
+
+/* To a group alone; whoever is the creator stays the owner. */
+TEST(a_segment_for_a_group, 20) {
+    struct lilcache_options options = {
+        .name = lct_name("group"),
+        .size_bytes = MIB,
+        .cores = 1,
+        .owner = -1,
+        .group = geteuid() == 0 ? 8765 : (int64_t)getegid(),
+    };
+    struct lilcache *cache;
+    struct stat found;
+    CHECK_EQ(lilcache_open(&options, &cache, NULL), LILCACHE_OK);
+    CHECK_EQ(lilcache_mode(cache), 0660);
+    CHECK_EQ(fstat(cache->segment->fd, &found), 0);
+    CHECK_EQ(found.st_uid, geteuid());
+    CHECK_EQ(found.st_gid, options.group);
+    lilcache_close(cache);
+}
+
+/* Who does not ask for the reason is refused all the same. */
+TEST(a_refusal_with_nobody_to_tell, 20) {
+    struct rlimit limit;
+    CHECK_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    struct rlimit low = {MIB, limit.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+    CHECK_EQ(status_of(lct_name("n"), 2 * MIB, 0), LILCACHE_OS);
+    CHECK_EQ(status_of(lct_name("n"), 2 * MIB, LILCACHE_ANONYMOUS), LILCACHE_OS);
+    CHECK_EQ(status_of(lct_name("n"), MIB, 0), LILCACHE_OK);
+}
+
+/* Objects of two devices: a number of one of them may be that of the other, too. */
+TEST(named_and_anonymous_segments_side_by_side, 20) {
+    struct lilcache *caches[4];
+    for (int i = 0; i < 4; i++) {
+        caches[i] = i % 2 ? ct_open_named(lct_name("side"), MIB, 0) : ct_open(MIB);
+        CHECK_EQ(ct_set(caches[i], 1, (uint64_t)i, 30), LILCACHE_OK);
+    }
+    CHECK(caches[1]->segment == caches[3]->segment);
+    CHECK(caches[0]->segment->id.device != caches[1]->segment->id.device);
+    CHECK_EQ(ct_get(caches[0], 1, 0, 30), CT_RIGHT);
+    CHECK_EQ(ct_get(caches[1], 1, 3, 30), CT_RIGHT);
+    CHECK_EQ(ct_get(caches[2], 1, 2, 30), CT_RIGHT);
+    for (int i = 0; i < 4; i++) {
+        lilcache_close(caches[i]);
+    }
 }
 
 TEST(three_segments_left_in_any_order, 20) {

@@ -425,13 +425,13 @@ TEST(a_raised_signal_finds_what_is_short_among_many, 20) {
     struct lc_segment *closed = caches[CLOSED]->segment;
     struct lc_segment *reused = caches[REUSED]->segment;
     struct lc_segment *memory = caches[MEMORY]->segment;
-    close(closed->fd);
     int other = memfd_create("lct", 0); /* of another device, and shorter */
     CHECK(other >= 0 && dup2(other, memory->fd) == memory->fd);
     char object[300];
     CHECK(lilcache_object_name(names[SHORT], object, sizeof object) > 0);
     int same = shm_open(object, O_RDWR, 0600); /* of the same device */
     CHECK(same >= 0 && dup2(same, reused->fd) == reused->fd);
+    close(closed->fd);
     CHECK_EQ(ftruncate(caches[LOST]->segment->fd, 0), 0);
     CHECK_EQ(ct_set(caches[LOST], 1, 1, 10), LILCACHE_RETIRED);
     CHECK_EQ(ftruncate(caches[SHORT]->segment->fd, SIZE / 2), 0);

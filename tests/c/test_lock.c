@@ -44,6 +44,30 @@ TEST(taken_and_left, 10) {
     }
 }
 
+/* Whatever becomes of its words under the holder's hands: he leaves it as a lock that
+ * the next one can take, and off the list of what the kernel gives back. */
+TEST(words_damaged_while_it_is_held, 10) {
+    struct shm_shard *ctl = shared_shard();
+    uint8_t *words = (uint8_t *)&ctl->sh_mutex;
+    bool waited;
+    for (size_t at = 0; at < sizeof ctl->sh_mutex; at++) {
+        CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+        words[at] ^= 0x10;
+        lc_lock_leave(ctl);
+        enum lc_lock_result again = lc_lock_take(ctl, 0, &waited);
+        bool owner = at >= offsetof(struct __pthread_mutex_s, __owner) &&
+                     at < offsetof(struct __pthread_mutex_s, __owner) + sizeof(int);
+        if (owner && again != LC_LOCK_CLEAN) {
+            CHECK_EQ(lc_lock_init(ctl), 0);
+            continue;
+        }
+        if (again != LC_LOCK_CLEAN) {
+            LCT_FAIL("byte %zu: %d", at, again);
+        }
+        lc_lock_leave(ctl);
+    }
+}
+
 TEST(busy_after_its_slice, 20) {
     struct shm_shard *ctl = shared_shard();
     pid_t child = holder(ctl, DEED_WAIT);

@@ -314,6 +314,54 @@ TEST(intents_that_name_no_place, 20) {
     lilcache_close(cache);
 }
 
+/* What is damaged is a miss for whoever asks how long it has to live. */
+TEST(a_damaged_record_has_no_ttl, 10) {
+    cache = ct_open_flags(MIB, LILCACHE_CHECKSUMS);
+    shard = ct_shard(cache);
+    struct lilcache_view view;
+    int64_t ttl;
+    CHECK_EQ(ct_set_ttl(cache, 1, 1, 300, 1000000), LILCACHE_OK);
+    struct lc_key key = key_of(1);
+    CHECK_EQ(lilcache_ttl(cache, key.bytes, key.length, key.type, &ttl), LILCACHE_OK);
+    CHECK(ttl > 900000 && ttl <= 1000000);
+    shard->heap[found_of(1).record.value_at] ^= 1;
+    CHECK_EQ(lilcache_ttl(cache, key.bytes, key.length, key.type, &ttl), LILCACHE_MISS);
+    CHECK_EQ(lilcache_pin(cache, key.bytes, key.length, key.type, &view),
+             LILCACHE_MISS);
+    CHECK(ct_get(cache, 1, 1, 300) == CT_MISS);
+    CHECK_EQ(ct_stat(cache, "corrupt_reads"), 3);
+    lilcache_close(cache);
+}
+
+/* Fills and continuations that no run of ours has: such a run takes no record. */
+TEST(open_runs_that_make_no_sense_take_nothing, 20) {
+    cache = ct_open(16 * MIB); /* runs of several blocks */
+    shard = ct_shard(cache);
+    uint32_t head = LC_NO_BLOCK;
+    for (uint64_t n = 0; n < 2000; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 1500), LILCACHE_OK);
+        head = shard->ctl->sh_open[LC_SMALL][0];
+        if (head < shard->block_count &&
+            shard->blocks[head].bl_fill >> shard->block_shift == 1) {
+            break;
+        }
+    }
+    struct shm_block *block = &shard->blocks[head];
+    CHECK(lc_block_length_locked(shard, head) > 1);
+    shard->ctl->sh_open[LC_SMALL][1] = LC_NO_BLOCK;
+    CHECK(lc_run_room_open_locked(shard, LC_SMALL, 100) != UINT64_MAX);
+    uint64_t fill = block->bl_fill;
+    block->bl_fill = 1ULL << 40;
+    CHECK_EQ(lc_run_room_open_locked(shard, LC_SMALL, 100), UINT64_MAX);
+    block->bl_fill = fill;
+    uint64_t word = shard->blocks[head + 1].bl_word;
+    shard->blocks[head + 1].bl_word = 0;
+    CHECK_EQ(lc_run_room_open_locked(shard, LC_SMALL, 100), UINT64_MAX);
+    shard->blocks[head + 1].bl_word = word;
+    CHECK(lc_run_room_open_locked(shard, LC_SMALL, 100) != UINT64_MAX);
+    lilcache_close(cache);
+}
+
 /* Of two records with one stamp neither counts, unless they say the same. */
 TEST(one_stamp_twice, 20) {
     static const struct {

@@ -4,6 +4,7 @@
 #include "famine.h"
 #include "lc_header.h"
 #include "lc_os.h"
+#include "lc_row.h"
 
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -119,6 +120,20 @@ static void open_while_others_take(void *argument) {
     CHECK_EQ(error.available_bytes, 0);
 }
 
+/* Said before anything is reserved, not by a failed reservation. */
+static void open_on_a_small_tmpfs(void *argument) {
+    struct lilcache *cache;
+    struct lilcache_error error;
+    (void)argument;
+    famine_private_mounts();
+    famine_mount_shm("size=512k");
+    CHECK_EQ(famine_open(famine_name("files"), MIB, 0, &cache, &error), LILCACHE_OS);
+    CHECK_EQ(error.os_errno, ENOSPC);
+    CHECK(strcmp(error.step, "free space") == 0);
+    CHECK_EQ(error.available_bytes, 512 << 10);
+    famine_unmount_shm();
+}
+
 /* --- /proc ------------------------------------------------------------------------ */
 
 static void attach_and_work(const char *name) {
@@ -131,6 +146,24 @@ static void attach_and_work(const char *name) {
     }
     CHECK_EQ(lilcache_created(cache), 0);
     CHECK_EQ(famine_found(cache), KEYS);
+    famine_works(cache);
+    lilcache_close(cache);
+}
+
+/* When it began nobody knows, only that its lock has gone. */
+static void sweep_one_that_died(const char *name) {
+    struct lilcache *cache;
+    struct lilcache_error error;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK_EQ(famine_open(name, MIB, 0, &cache, &error), LILCACHE_OK);
+        _exit(0);
+    }
+    lct_join(child);
+    CHECK_EQ(famine_open(name, MIB, 0, &cache, &error), LILCACHE_OK);
+    lc_row_sweep(cache->segment);
+    CHECK_EQ(ct_stat(cache, "processes"), 1);
     famine_works(cache);
     lilcache_close(cache);
 }
@@ -168,6 +201,7 @@ static void without_proc(void *argument) {
     CHECK_EQ(famine_open(name, MIB, 0, &cache, &error), LILCACHE_NAMESPACE);
     forget_time_namespace(path);
     attach_and_work(name);
+    sweep_one_that_died(name);
     CHECK(!unlink(path));
     for (uint32_t flags = 0; flags <= LILCACHE_ANONYMOUS; flags += LILCACHE_ANONYMOUS) {
         CHECK_EQ(famine_open(name, MIB, flags, &cache, &error), LILCACHE_OS);
@@ -244,6 +278,7 @@ void files_all(void) {
     trial("a usage that is no file", unreadable, CGROUPS "/memory.current");
     trial("statistics that are no file", unreadable, CGROUPS "/memory.stat");
     trial("others take the memory", open_while_others_take, NULL);
+    trial("a small tmpfs", open_on_a_small_tmpfs, NULL);
     trial("without /proc", without_proc, NULL);
     trial("a strange /proc", strange_proc, NULL);
 }

@@ -27,7 +27,8 @@ enum act {
     RAW_FORK,    /* that runs no handler; the child then calls */
     WITHOUT_FDS, /* a call after all descriptors were closed */
     SWEEP,       /* of a dead process's row */
-    LOOK,        /* whether the name is still there */
+    LOOK, /* whether the name is still there */
+    CHECK_ALL,
     MODE,
     LEFT,
     WAIT, /* for another creator */
@@ -66,6 +67,7 @@ static const struct scene scenes[] = {
     {"call without descriptors", LIVE, WITHOUT_FDS, .wanted = LILCACHE_OK},
     {"sweep", LIVE, SWEEP, .wanted = LILCACHE_OK},
     {"look for the name", LIVE, LOOK, .wanted = LILCACHE_OK},
+    {"check", LIVE, CHECK_ALL, .wanted = LILCACHE_OK},
     {"mode", LIVE, MODE, .wanted = LILCACHE_OK},
     {"memory left", NOTHING, LEFT, .wanted = LILCACHE_OK},
     {"wait for a creator", NOTHING, WAIT, .wanted = LILCACHE_OK},
@@ -394,6 +396,24 @@ static void run_look(const struct trial *t) {
     others_can_enter(KEYS, KEYS);
 }
 
+/* Without memory for its notes it says so, and calls nothing whole. */
+static void run_check(const struct trial *t) {
+    struct lilcache *cache = open_now();
+    char report[256] = "";
+    arm(t);
+    int violated = lilcache_check(cache, report, sizeof report);
+    fail_disarm();
+    if (fail_shared->by_call[FAIL_calloc] > 0 && !undisturbed(t)) {
+        CHECK_EQ(violated, 1);
+        CHECK(strcmp(report, "out of memory") == 0);
+    } else {
+        CHECK_EQ(violated, 0);
+    }
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+    others_can_enter(KEYS, KEYS);
+}
+
 static void run_mode(const struct trial *t) {
     struct lilcache *cache = open_now();
     arm(t);
@@ -474,6 +494,9 @@ static void run(void *argument) {
         break;
     case LOOK:
         run_look(t);
+        break;
+    case CHECK_ALL:
+        run_check(t);
         break;
     case MODE:
         run_mode(t);

@@ -1,0 +1,167 @@
+/* A heap that has no room left but what is taken from somebody: index blocks out of
+ * line, open runs alone. */
+#include "cachetest.h"
+#include "lc_block.h"
+#include "lc_evict.h"
+#include "lc_group.h"
+#include "lc_index.h"
+#include "lc_pages.h"
+#include "lc_recover.h"
+#include "lc_shard.h"
+
+static struct lilcache *cache;
+static struct lc_shard *shard;
+
+static void fresh(uint64_t keys, size_t length) {
+    cache = ct_open(MIB);
+    shard = ct_shard(cache);
+    for (uint64_t n = 0; n < keys; n++) {
+        CHECK_EQ(ct_set(cache, n, n, length), LILCACHE_OK);
+    }
+}
+
+static enum lc_block_state state_of(uint32_t block) {
+    return lc_word_state(shard->blocks[block].bl_word);
+}
+
+static uint32_t count_of(enum lc_block_state state) {
+    uint32_t count = 0;
+    for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
+        count += state_of(b) == state;
+    }
+    return count;
+}
+
+/* Every block that is free becomes one of the index. */
+static void give_all_to_the_index(void) {
+    while (lc_pages_extend_locked(shard, true)) {
+    }
+    CHECK_EQ(count_of(LC_BLOCK_FREE), 0);
+}
+
+static void enter(void) { CHECK_EQ(lc_shard_enter(shard, 1000), LILCACHE_OK); }
+
+/* The index gives back what it does not need, and everything works. */
+static void recovers(void) {
+    ct_check(cache);
+    for (uint64_t n = 0; n < 3000; n++) {
+        CHECK_EQ(ct_set(cache, 5000 + n, n, 200), LILCACHE_OK);
+        CHECK(ct_get(cache, 5000 + n, n, 200) == CT_RIGHT);
+    }
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+/* Nothing is sealed, nothing free: the fuller of the open runs goes. */
+TEST(of_open_runs_alone_the_fullest_goes, 20) {
+    fresh(30, 100);
+    CHECK_EQ(count_of(LC_BLOCK_OPEN), 1);
+    enter();
+    uint32_t small = shard->ctl->sh_open[LC_SMALL][0];
+    uint64_t at = lc_run_room_locked(shard, LC_MAIN, 100);
+    CHECK(at != UINT64_MAX);
+    uint32_t main_run = shard->ctl->sh_open[LC_MAIN][0];
+    CHECK(main_run != small && count_of(LC_BLOCK_OPEN) == 2);
+    give_all_to_the_index();
+    CHECK_EQ(lc_evict_force_locked(shard, 1), LILCACHE_OK);
+    CHECK_EQ(state_of(small), LC_BLOCK_FREE);
+    CHECK_EQ(state_of(main_run), LC_BLOCK_OPEN);
+    give_all_to_the_index();
+    CHECK_EQ(lc_evict_force_locked(shard, 1), LILCACHE_OK); /* and then the other */
+    CHECK_EQ(state_of(main_run), LC_BLOCK_FREE);
+    give_all_to_the_index();
+    CHECK_EQ(lc_pages_next_locked(shard), LC_NO_BLOCK);
+    CHECK(!lc_pages_extend_locked(shard, false));
+    CHECK_EQ(lc_evict_force_locked(shard, 1), LILCACHE_NO_SPACE);
+    CHECK_EQ(lc_evict_force_locked(shard, 5 << shard->block_shift), LILCACHE_NO_SPACE);
+    lc_shard_leave(shard);
+    for (uint64_t n = 0; n < 30; n++) {
+        CHECK(ct_get(cache, n, n, 100) == CT_MISS);
+    }
+    recovers();
+}
+
+/* An index block in the middle parts the heap: for a long run it moves to the others,
+ * and what stands at the index's end makes way. */
+TEST(a_long_run_straightens_the_index, 30) {
+    int straightened = 0;
+    for (uint32_t way = 0; way < 3; way++) {
+        fresh(way == 2 ? 6000 : 1500, 200);
+        enter();
+        uint32_t next = lc_pages_next_locked(shard);
+        if (way == 1) { /* an open run at the index's end */
+            lc_run_seal_all_locked(shard);
+            CHECK(lc_run_room_locked(shard, LC_SMALL, 100) != UINT64_MAX);
+        }
+        /* Take the block half-way between the start and the index's end. */
+        uint32_t half = lc_block_head_locked(shard, next / 2);
+        while (state_of(half) != LC_BLOCK_FREE && half < next) {
+            uint32_t length = lc_block_length_locked(shard, half);
+            if (state_of(half) == LC_BLOCK_OPEN) {
+                lc_run_seal_locked(shard, half);
+            }
+            shard->ctl->sh_victim = half;
+            shard->ctl->sh_victim_at = 0;
+            shard->ctl->sh_victim_mode = LC_VICTIM_DROP;
+            CHECK_EQ(lc_evict_force_locked(shard, 1), LILCACHE_OK);
+            half += length;
+        }
+        for (uint32_t b = half + 1; b < next; b++) { /* so that extend takes that one */
+            if (state_of(b) == LC_BLOCK_FREE) {
+                lc_block_set_locked(shard, b, LC_BLOCK_SEALED, LC_SMALL, 1);
+                shard->ctl->sh_free_blocks--;
+            }
+        }
+        if (state_of(next) != LC_BLOCK_FREE && lc_pages_extend_locked(shard, true)) {
+            uint32_t lowest = lc_pages_lowest_locked(shard);
+            uint32_t longest = (uint32_t)lc_max64(lowest, next - lowest) + 1;
+            CHECK_EQ(lowest, half);
+            uint64_t bytes = (uint64_t)longest << shard->block_shift;
+            CHECK_EQ(lc_evict_force_locked(shard, bytes), LILCACHE_OK);
+            CHECK(lc_pages_lowest_locked(shard) > lowest);
+            CHECK(lc_run_possible_locked(shard, longest));
+            straightened++;
+        }
+        lc_shard_leave(shard);
+        recovers();
+    }
+    CHECK(straightened > 0);
+}
+
+/* Full index blocks have no room for each other's groups. */
+TEST(the_lowest_index_block_stays_when_the_others_are_full, 20) {
+    fresh(0, 0);
+    enter();
+    CHECK(!lc_index_empty_lowest_locked(shard)); /* there is none */
+    lc_shard_leave(shard);
+    CHECK_EQ(ct_set(cache, 1, 1, 10), LILCACHE_OK);
+    enter();
+    CHECK_EQ(shard->ctl->sh_index_blocks, 1);
+    CHECK(!lc_index_empty_lowest_locked(shard)); /* it is the only one */
+    lc_shard_leave(shard);
+    for (uint64_t n = 0;
+         shard->ctl->sh_index_blocks < 2 || lc_pages_free_locked(shard) > 4; n++) {
+        CHECK(n < 6000);
+        CHECK_EQ(ct_set(cache, n, n, 4), LILCACHE_OK);
+    }
+    enter();
+    uint32_t lowest = lc_pages_lowest_locked(shard);
+    give_all_to_the_index(); /* only so that there is no block to be had */
+    for (uint32_t b = 0; b < lowest; b++) {
+        if (state_of(b) == LC_BLOCK_INDEX) {
+            lc_run_free_locked(shard, b);
+            lc_block_set_locked(shard, b, LC_BLOCK_SEALED, LC_SMALL, 1);
+            shard->ctl->sh_index_blocks--;
+        }
+    }
+    shard->ctl->sh_index_low = 0;
+    CHECK_EQ(lc_pages_lowest_locked(shard), lowest);
+    CHECK(!lc_index_empty_lowest_locked(shard));
+    CHECK_EQ(state_of(lowest), LC_BLOCK_INDEX);
+    lc_recover_damage_locked(shard);
+    lc_shard_leave(shard);
+    ct_check(cache);
+    lilcache_close(cache);
+}
+
+int main(int argc, char **argv) { return lct_main(argc, argv); }
