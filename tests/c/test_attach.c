@@ -135,7 +135,7 @@ TEST(a_refusal_with_nobody_to_tell, 20) {
 /* Objects of two devices: a number of one of them may be that of the other, too. */
 TEST(named_and_anonymous_segments_side_by_side, 20) {
     struct lilcache *caches[4];
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++) { /* each is looked for among those before */
         caches[i] = i % 2 ? ct_open_named(lct_name("side"), MIB, 0) : ct_open(MIB);
         CHECK_EQ(ct_set(caches[i], 1, (uint64_t)i, 30), LILCACHE_OK);
     }

@@ -145,13 +145,18 @@ TEST(pages_and_their_owners, 20) {
     UNTRUE(list[0], 0, "P1: page");
     UNTRUE(list[0], ((uint64_t)roomy << shard->page_shift) + unused, "P1: page");
     UNTRUE(list[0], group.first, "P1: page");
-    UNTRUE(owners_of(roomy)[unused], g + 1, "P2: page");
+    UNTRUE(owners_of(roomy)[unused], g + 1, "P2: block");
     UNTRUE(owners[group.first & ((1u << shard->page_shift) - 1)], g + 2, "P1: page");
     shard->ctl->sh_index_pages++;
     shard->blocks[index].bl_fill++;
     says("P2: block");
-    shard->ctl->sh_index_pages--;
     shard->blocks[index].bl_fill--;
+    owners_of(roomy)[unused] = g + 1; /* counted as used, and by no group */
+    shard->blocks[roomy].bl_fill++;
+    says("P2: groups list");
+    owners_of(roomy)[unused] = 0;
+    shard->blocks[roomy].bl_fill--;
+    shard->ctl->sh_index_pages--;
     lilcache_close(cache);
 }
 
