@@ -4,8 +4,9 @@
 
 A line of the list is `file: function function ...: why some branches are not reached`;
 a ~ before a function says that it depends on the run. It fails if a function with
-branches that were not taken is missing, if one that stands there is covered, if the
-list has more than 40 lines, or if fewer than PERCENT of all branches were taken.
+branches that were not taken is missing, if one that stands there is covered or does not
+exist, if the list has more than 40 lines, or if fewer than PERCENT of all branches were
+taken.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class File:
     lines_run: int = 0
     branches: int = 0
     taken: int = 0
+    functions: set[str] = field(default_factory=set)
     missing: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -40,14 +42,15 @@ def read(path: Path) -> dict[str, File]:
         for line in entry["lines"]:
             if line.get("gcovr/excluded") or line.get("gcovr/noncode"):
                 continue
+            function = line.get("function_name") or "?"
+            file.functions.add(function)
             file.lines += 1
             file.lines_run += line["count"] > 0
             for branch in line["branches"]:
                 file.branches += 1
                 file.taken += branch["count"] > 0
                 if branch["count"] == 0:
-                    missing = file.missing[line.get("function_name") or "?"]
-                    missing.append(line["line_number"])
+                    file.missing[function].append(line["line_number"])
     return files
 
 
@@ -78,6 +81,14 @@ def compare(files: dict[str, File], listed: Path) -> list[str]:
     for name, lines in sorted(found.items()):
         if name not in known:
             wrong.append(f"not covered, not listed: {name} lines {sorted(set(lines))}")
+    there = {
+        f"{name}:{function}"
+        for name, file in files.items()
+        for function in file.functions
+    }
+    wrong += [
+        f"listed, but does not exist: {name}" for name in known if name not in there
+    ]
     for name, sometimes in known.items():
         if name not in found and not sometimes:
             wrong.append(f"listed, but covered: {name}")

@@ -39,6 +39,7 @@ GATE: tuple[Suite, ...] = (
     Suite("servers", "make test-servers"),
     Suite("hostile", "make test-hostile"),
     Suite("famine", "make test-famine"),
+    Suite("coverage", "make coverage"),
     Suite("python", "make test-py"),
 )
 
