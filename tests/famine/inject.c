@@ -27,7 +27,7 @@ enum act {
     RAW_FORK,    /* that runs no handler; the child then calls */
     WITHOUT_FDS, /* a call after all descriptors were closed */
     SWEEP,       /* of a dead process's row */
-    LOOK, /* whether the name is still there */
+    LOOK,        /* whether the name is still there */
     CHECK_ALL,
     MODE,
     LEFT,
