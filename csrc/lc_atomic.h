@@ -79,8 +79,8 @@ static inline void lc_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEA
 static inline void lc_fence_seq_cst(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 /* Stores before this line are in memory before those after it when this process is
- * killed. A death comes between two instructions and the successor's lock comes from the
- * kernel, so only the compiler could do otherwise: a release store keeps what comes
+ * killed. A death comes between two instructions and the successor's lock comes from
+ * the kernel, so only the compiler could do otherwise: a release store keeps what comes
  * before it in its place, not what comes after. No instruction. */
 static inline void lc_fence_death(void) { __asm__ volatile("" ::: "memory"); }
 

@@ -12,7 +12,7 @@
  * has become shorter.
  * State: the table; what was installed before. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* OFD locks, memfd, clocklock */
+#define _GNU_SOURCE /* OFD locks, memfd */
 #endif
 #include "lc_guard.h"
 

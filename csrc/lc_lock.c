@@ -4,13 +4,24 @@
  * going to sleep costs more than the section it waits for. Then it sleeps in the kernel
  * for the rest of its slice. An owner that is stopped but alive is never robbed.
  *
+ * It is not libc's sleep, which ends the process when the word's page is gone, as it is
+ * when somebody has just cut the object short. Ours asks for the same wake-up as libc's
+ * own waiters, by the bit in the word that libc's unlock and the kernel look at:
+ *
+ *   waiter   word: owner -> owner + WAITERS, sleep while it is that, try again
+ *   owner    unlock: word -> 0, and wake one if it had the bit
+ *   waiter   who gets it sets the bit again: another one may sleep
+ *
+ * Somebody may take the lock without the bit in between; and a waiter that was woken
+ * and dies wakes nobody. So a sleep is short, and what is lost costs one.
+ *
  * Damage of the mutex's own words must not crash who uses it: libc believes its kind,
  * and follows its list pointers to the list of what the kernel gives back for a thread
  * that dies. So the kind is compared before every call, and what has to be in the mutex
  * for it to leave that list is put there from memory of this thread. What remains is a
  * lock word that names nobody: LC_LOCK_BUSY for ever. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* OFD locks, memfd, clocklock */
+#define _GNU_SOURCE /* OFD locks, memfd */
 #endif
 #include "lc_lock.h"
 
@@ -20,8 +31,10 @@
 #include <time.h>
 
 #include "lc_atomic.h"
+#include "lc_os.h"
 
-#define LC_LOCK_TRIES 40
+#define LC_LOCK_TRIES  40
+#define LC_LOCK_NAP_MS 5
 
 #if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) &&                        \
     __PTHREAD_MUTEX_HAVE_PREV
@@ -113,15 +126,71 @@ static bool lock_note(pthread_mutex_t *mutex) {
     return whole;
 }
 
+static int lock_try(pthread_mutex_t *mutex) {
+    return lock_is_ours(mutex) && !lock_is_given_up(mutex)
+               ? pthread_mutex_trylock(mutex)
+               : ENOTRECOVERABLE;
+}
+
+static uint32_t lock_left_ms(const struct timespec *until) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now); /* which nobody sets */
+    int64_t left = (until->tv_sec - now.tv_sec) * 1000 +
+                   (until->tv_nsec - now.tv_nsec + 999999) / 1000000;
+    return left > 0 ? (uint32_t)left : 0;
+}
+
+static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
+    uint32_t *word = (uint32_t *)&mutex->__data.__lock;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += wait_ms / 1000;
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    for (;;) {
+        uint32_t left = lock_left_ms(&until);
+        uint32_t owner = lc_load_relaxed32(word);
+        uint32_t asked = owner | FUTEX_WAITERS;
+        bool taken = owner != 0 && !(owner & FUTEX_OWNER_DIED);
+        if (taken && (owner == asked || lc_swap_relaxed32(word, owner, asked))) {
+            lc_os_wait_word(word, asked, (uint32_t)lc_min64(left, LC_LOCK_NAP_MS));
+        }
+        int result = lock_try(mutex);
+        if (result != EBUSY || left == 0) {
+            return result;
+        }
+    }
+}
+
+/* We hold it and have slept for it. */
+static void lock_ask_wake(pthread_mutex_t *mutex) {
+    uint32_t *word = (uint32_t *)&mutex->__data.__lock;
+    for (;;) {
+        uint32_t now = lc_load_relaxed32(word);
+        if (lc_swap_relaxed32(word, now, now | FUTEX_WAITERS)) {
+            return;
+        }
+    }
+}
+
 #else
 
 static pthread_mutex_t lock_pattern;
-static bool lock_is_ours(const pthread_mutex_t *mutex) { return mutex != NULL; }
-static bool lock_is_given_up(const pthread_mutex_t *mutex) { return mutex == NULL; }
 static bool lock_is_blank(const pthread_mutex_t *mutex) { return mutex == NULL; }
 static bool lock_begin(void) { return true; }
 static bool lock_note(const pthread_mutex_t *mutex) { return mutex != NULL; }
 static void lock_end(pthread_mutex_t *mutex) { pthread_mutex_unlock(mutex); }
+
+static int lock_try(pthread_mutex_t *mutex) { return pthread_mutex_trylock(mutex); }
+static void lock_ask_wake(const pthread_mutex_t *mutex) { (void)mutex; }
+
+static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    until.tv_sec += wait_ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return pthread_mutex_timedlock(mutex, &until);
+}
 
 #endif
 
@@ -145,50 +214,36 @@ static int lock_make(pthread_mutex_t *mutex) {
 int lc_lock_setup(void) { return lock_make(&lock_pattern); }
 int lc_lock_init(struct shm_shard *ctl) { return lock_make(&ctl->sh_mutex); }
 
-static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
-    struct timespec until;
-#if defined(__GLIBC__)
-    clockid_t clock = CLOCK_MONOTONIC; /* a step of the wall clock must not matter */
-#else
-    clockid_t clock = CLOCK_REALTIME;
-#endif
-    clock_gettime(clock, &until);
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    until.tv_sec += wait_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-#if defined(__GLIBC__)
-    return pthread_mutex_clocklock(mutex, clock, &until);
-#else
-    return pthread_mutex_timedlock(mutex, &until);
-#endif
-}
-
 static enum lc_lock_result lock_broken(const pthread_mutex_t *mutex) {
     return lock_is_blank(mutex) ? LC_LOCK_BLANK : LC_LOCK_BROKEN;
 }
 
 enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
                                  bool *waited) {
-    if (!lock_is_ours(&ctl->sh_mutex) || lock_is_given_up(&ctl->sh_mutex) ||
-        !lock_begin()) {
+    if (!lock_begin()) {
         *waited = false;
         return lock_broken(&ctl->sh_mutex);
     }
-    int result = pthread_mutex_trylock(&ctl->sh_mutex);
+    int result = lock_try(&ctl->sh_mutex);
+    bool slept = false;
     *waited = result == EBUSY;
     if (result == EBUSY && wait_ms > 0) {
         for (int i = 0; i < LC_LOCK_TRIES && result == EBUSY; i++) {
             for (int j = 0; j < 8; j++) {
                 lc_pause();
             }
-            result = pthread_mutex_trylock(&ctl->sh_mutex);
+            result = lock_try(&ctl->sh_mutex);
         }
-        if (result == EBUSY) {
+        slept = result == EBUSY;
+        if (slept) {
             result = lock_wait(&ctl->sh_mutex, wait_ms);
         }
     }
     if ((result == 0 || result == EOWNERDEAD) && !lock_note(&ctl->sh_mutex)) {
         return lock_broken(&ctl->sh_mutex);
+    }
+    if (slept && (result == 0 || result == EOWNERDEAD)) {
+        lock_ask_wake(&ctl->sh_mutex);
     }
     switch (result) {
     case 0:

@@ -151,7 +151,11 @@ static int segment_enter_locked(struct lc_segment *segment,
     bool used =
         file.size > 0 || lc_os_bytes_locked(segment->lock_fd, LC_ROW_BYTE, LC_ROWS_MAX);
     bool broken = !ready && used && !(options->flags & LILCACHE_ATTACH);
-    if (broken || (ready && (recreate || retired))) {
+    struct lc_segment *known = segment_registered(&file.id);
+    /* Cut short while we used it, even if it has its size again: no handle of it will
+     * ever do anything. */
+    bool lost = known && lc_load_relaxed32(&known->lost) != 0;
+    if (broken || lost || (ready && (recreate || retired))) {
         failed = segment_take_name(segment, segment->fd);
         if (!failed) {
             *again = true;
@@ -162,8 +166,8 @@ static int segment_enter_locked(struct lc_segment *segment,
         }
         /* Ours to finish all the same: our group's, and its creator is dead. */
     }
-    *registered = segment_registered(&file.id);
-    if (*registered) {
+    if (known) {
+        *registered = known;
         return LILCACHE_OK;
     }
     if (ready) {

@@ -5,14 +5,11 @@
  * that the program forks. */
 #include "lc_race.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "tsan.h"
 
 void __tsan_acquire(void *at);
 void __tsan_release(void *at);
@@ -113,20 +110,4 @@ void lc_race_reused(const uint64_t *guard) {
     uint8_t *lock = guard_lock(guard);
     __tsan_acquire(guard_edge(guard));
     guard_unlock(lock);
-}
-
-int tsan_clocklock(pthread_mutex_t *mutex, clockid_t clock,
-                   const struct timespec *until) {
-    int result;
-    while ((result = pthread_mutex_trylock(mutex)) == EBUSY) {
-        const struct timespec nap = {0, 20000};
-        struct timespec now;
-        clock_gettime(clock, &now);
-        if (now.tv_sec > until->tv_sec ||
-            (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec)) {
-            return ETIMEDOUT;
-        }
-        nanosleep(&nap, NULL);
-    }
-    return result;
 }

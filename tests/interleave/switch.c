@@ -231,9 +231,6 @@ void *__wrap_memset(void *to, int byte, size_t count) {
     }
 
 LOCK(pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex))
-LOCK(pthread_mutex_clocklock,
-     (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *until),
-     (mutex, clock, until))
 LOCK(pthread_mutex_consistent, (pthread_mutex_t * mutex), (mutex))
 LOCK(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex))
 

@@ -320,9 +320,6 @@ static void locked(const pthread_mutex_t *mutex, int result) {
     }
 
 LOCK(pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex))
-LOCK(pthread_mutex_clocklock,
-     (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *until),
-     (mutex, clock, until))
 LOCK(pthread_mutex_consistent, (pthread_mutex_t * mutex), (mutex))
 
 int __real_pthread_mutex_init(pthread_mutex_t *mutex,
