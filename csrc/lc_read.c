@@ -161,11 +161,26 @@ void lc_read_count(struct lc_segment *segment, int64_t result) {
     read_add(segment, result >= 0 ? LC_ROW_hits : LC_ROW_misses);
 }
 
+/* Whether the record had expired when it was found. The clock is read later, when the
+ * key may hold another record or have been touched: what seems to have expired is
+ * looked for once more, and judged by the clock as it was before. */
+static enum lc_verdict read_judge_expiry(struct lc_hit *hit) {
+    uint64_t expires = hit->record.expires;
+    if (expires <= hit->now) {
+        return LC_ABSENT;
+    }
+    uint64_t now = expires == UINT64_MAX ? 0 : lc_os_now_ms();
+    if (expires > now) {
+        return LC_HIT;
+    }
+    hit->now = now;
+    return LC_RETRY;
+}
+
 /* The bytes, once found. LC_RETRY: they changed under the copy. */
 static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
-                                       const struct lc_key *key,
-                                       const struct lc_hit *hit, void *out, size_t cap,
-                                       int64_t *result) {
+                                       const struct lc_key *key, struct lc_hit *hit,
+                                       void *out, size_t cap, int64_t *result) {
     const struct lc_record *record = &hit->record;
     bool fits = record->value_length <= cap;
     bool right = true;
@@ -182,8 +197,9 @@ static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
                    lc_record_key(shard, record), record->key_length);
     LC_RACE_COUNTS(&shard->blocks[hit->block].bl_generation, hit->generation,
                    shard->heap + record->value_at, fits ? record->value_length : 0);
-    if (lc_record_expired(record)) {
-        return LC_ABSENT;
+    enum lc_verdict alive = read_judge_expiry(hit);
+    if (alive != LC_HIT) {
+        return alive;
     }
     if (!right) {
         read_add(shard->segment, LC_ROW_corrupt_reads);
@@ -218,6 +234,7 @@ int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void 
     int64_t result = LILCACHE_MISS;
     enum lc_verdict verdict = LC_RETRY;
 
+    hit.now = 0;
     for (int tries = 0; verdict == LC_RETRY && tries < READ_TRIES; tries++) {
         verdict = read_find_racy(shard, key, &hit);
         if (verdict == LC_HIT) {
@@ -280,8 +297,9 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
         return status;
     }
     struct lc_shard *shard = lc_shard_of(segment, made.hash);
+    struct lc_hit hit;
+    hit.now = 0;
     for (int tries = 0; tries < READ_TRIES; tries++) {
-        struct lc_hit hit;
         enum lc_verdict verdict = read_find_racy(shard, &made, &hit);
         if (verdict == LC_ABSENT) {
             return LILCACHE_MISS;
@@ -298,11 +316,17 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
             read_add(segment, LC_ROW_corrupt_reads);
             return LILCACHE_MISS;
         }
-        uint64_t now = expires == UINT64_MAX ? 0 : lc_os_now_ms();
-        if (expires <= now) {
+        verdict = read_judge_expiry(&hit);
+        if (verdict == LC_RETRY) {
+            continue;
+        }
+        if (verdict == LC_ABSENT) {
             return LILCACHE_MISS;
         }
-        *ttl_ms = expires == UINT64_MAX ? -1 : (int64_t)(expires - now);
+        uint64_t now = lc_os_now_ms();
+        *ttl_ms = expires == UINT64_MAX ? -1
+                  : expires > now       ? (int64_t)(expires - now)
+                                        : 1;
         return (int)lc_segment_told(segment, LILCACHE_OK);
     }
     read_add(segment, LC_ROW_contended_misses);
@@ -311,8 +335,8 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
 
 /* Pin what was found and see whether it is still there; *token is -1 when there was no
  * pin to be had. */
-static enum lc_verdict read_pin_racy(const struct lc_shard *shard,
-                                     const struct lc_hit *hit, int64_t *token) {
+static enum lc_verdict read_pin_racy(const struct lc_shard *shard, struct lc_hit *hit,
+                                     int64_t *token) {
     struct lc_segment *segment = shard->segment;
     *token = lc_pin_take(segment, shard->number, hit->block,
                          lc_run_span_racy(shard, hit->block), true);
@@ -324,10 +348,8 @@ static enum lc_verdict read_pin_racy(const struct lc_shard *shard,
     uint64_t again = LC_RACY(pin_slot, lc_load_acquire(hit->slot));
     bool held = ((again ^ hit->word) & ~LC_SLOT_HITS) == 0 && read_pages_same(hit) &&
                 read_block_same(shard, hit);
-    enum lc_verdict verdict = held ? LC_HIT : LC_RETRY;
-    if (held && lc_record_expired(&hit->record)) {
-        verdict = LC_ABSENT;
-    } else if (held && !lc_append_verify(shard, &hit->record)) {
+    enum lc_verdict verdict = held ? read_judge_expiry(hit) : LC_RETRY;
+    if (verdict == LC_HIT && !lc_append_verify(shard, &hit->record)) {
         read_add(segment, LC_ROW_corrupt_reads);
         verdict = LC_ABSENT;
     }
@@ -352,6 +374,7 @@ int64_t lilcache_pin(struct lilcache *cache, const void *key, size_t key_length,
     }
     struct lc_shard *shard = lc_shard_of(segment, made.hash);
     enum lc_verdict verdict = LC_RETRY;
+    hit.now = 0;
     for (int tries = 0; verdict == LC_RETRY && tries < READ_TRIES; tries++) {
         verdict = read_find_racy(shard, &made, &hit);
         if (verdict == LC_HIT) {

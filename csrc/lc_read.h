@@ -22,6 +22,7 @@ struct lc_hit {
     uint64_t generation;
     const struct shm_group *group;
     uint32_t block;
+    uint64_t now; /* the clock before the key was looked for; 0: not looked at yet */
 };
 
 enum lc_verdict { LC_HIT, LC_ABSENT, LC_RETRY };
