@@ -162,7 +162,11 @@ TEST(keys_of_one_home_cost_records_and_no_pages, 60) {
            KEYS, (unsigned long long)pages);
     CHECK(dropped > 0);
     CHECK_EQ(left, KEYS - dropped);
-    CHECK(left <= (LC_PROBE_MAX + 1) * LC_BUCKET_SLOTS);
+    /* One more bucket than a probe reaches: with some numbers of buckets, hashes that
+     * agree in ten bits have two homes side by side. */
+    if (left > (LC_PROBE_MAX + 2) * LC_BUCKET_SLOTS) {
+        LCT_FAIL("%llu keys are left", (unsigned long long)left);
+    }
     CHECK(pages < 16);
     ct_check_unhurt(cache);
     lilcache_close(cache);
