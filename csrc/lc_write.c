@@ -281,7 +281,10 @@ static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
             struct write_spot fresh;
             lc_append_value(shard, source, record);
             write_look_locked(shard, key, &fresh);
-            status = write_publish_locked(shard, key, &fresh, record);
+            status = write_allowed(shard, key, &fresh, condition);
+            if (status == LILCACHE_OK) { /* making room may have taken the key */
+                status = write_publish_locked(shard, key, &fresh, record);
+            }
         }
     }
     write_leave(shard, status);
