@@ -148,6 +148,7 @@ static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
     until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
     for (;;) {
         uint32_t left = lock_left_ms(&until);
+        /* Relaxed, both: what the lock guards is ordered by the attempt below. */
         uint32_t owner = lc_load_relaxed32(word);
         uint32_t asked = owner | FUTEX_WAITERS;
         bool taken = owner != 0 && !(owner & FUTEX_OWNER_DIED);
@@ -161,7 +162,8 @@ static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
     }
 }
 
-/* We hold it and have slept for it. */
+/* We hold it and have slept for it. Relaxed: the bit is for libc's unlock, which looks
+ * at it in the exchange that gives the lock back. */
 static void lock_ask_wake(pthread_mutex_t *mutex) {
     uint32_t *word = (uint32_t *)&mutex->__data.__lock;
     for (;;) {

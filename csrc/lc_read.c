@@ -163,17 +163,18 @@ void lc_read_count(struct lc_segment *segment, int64_t result) {
 
 /* Whether the record had expired when it was found. The clock is read later, when the
  * key may hold another record or have been touched: what seems to have expired is
- * looked for once more, and judged by the clock as it was before. */
+ * looked for once more, and judged by the clock as it was before. Under the lock
+ * LC_RETRY is as good as LC_ABSENT: nothing can have changed. */
 static enum lc_verdict read_judge_expiry(struct lc_hit *hit) {
     uint64_t expires = hit->record.expires;
-    if (expires <= hit->now) {
+    if (expires <= hit->before) {
         return LC_ABSENT;
     }
-    uint64_t now = expires == UINT64_MAX ? 0 : lc_os_now_ms();
-    if (expires > now) {
+    hit->now = expires == UINT64_MAX ? 0 : lc_os_now_ms();
+    if (expires > hit->now) {
         return LC_HIT;
     }
-    hit->now = now;
+    hit->before = hit->now;
     return LC_RETRY;
 }
 
@@ -234,7 +235,7 @@ int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void 
     int64_t result = LILCACHE_MISS;
     enum lc_verdict verdict = LC_RETRY;
 
-    hit.now = 0;
+    hit.before = 0;
     for (int tries = 0; verdict == LC_RETRY && tries < READ_TRIES; tries++) {
         verdict = read_find_racy(shard, key, &hit);
         if (verdict == LC_HIT) {
@@ -298,7 +299,7 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
     }
     struct lc_shard *shard = lc_shard_of(segment, made.hash);
     struct lc_hit hit;
-    hit.now = 0;
+    hit.before = 0;
     for (int tries = 0; tries < READ_TRIES; tries++) {
         enum lc_verdict verdict = read_find_racy(shard, &made, &hit);
         if (verdict == LC_ABSENT) {
@@ -323,10 +324,7 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
         if (verdict == LC_ABSENT) {
             return LILCACHE_MISS;
         }
-        uint64_t now = lc_os_now_ms();
-        *ttl_ms = expires == UINT64_MAX ? -1
-                  : expires > now       ? (int64_t)(expires - now)
-                                        : 1;
+        *ttl_ms = expires == UINT64_MAX ? -1 : (int64_t)(expires - hit.now);
         return (int)lc_segment_told(segment, LILCACHE_OK);
     }
     read_add(segment, LC_ROW_contended_misses);
@@ -374,7 +372,7 @@ int64_t lilcache_pin(struct lilcache *cache, const void *key, size_t key_length,
     }
     struct lc_shard *shard = lc_shard_of(segment, made.hash);
     enum lc_verdict verdict = LC_RETRY;
-    hit.now = 0;
+    hit.before = 0;
     for (int tries = 0; verdict == LC_RETRY && tries < READ_TRIES; tries++) {
         verdict = read_find_racy(shard, &made, &hit);
         if (verdict == LC_HIT) {

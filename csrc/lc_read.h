@@ -22,7 +22,8 @@ struct lc_hit {
     uint64_t generation;
     const struct shm_group *group;
     uint32_t block;
-    uint64_t now; /* the clock before the key was looked for; 0: not looked at yet */
+    uint64_t before; /* the clock before the key was looked for; 0: not looked at */
+    uint64_t now;    /* and when it was judged; 0: the record does not expire */
 };
 
 enum lc_verdict { LC_HIT, LC_ABSENT, LC_RETRY };

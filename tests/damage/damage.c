@@ -322,6 +322,32 @@ static void judge_writer(const struct damage *damage, struct tally *tally, int s
     }
 }
 
+/* What became of a victim. usable: it has to have found the segment so in the end. */
+static void judge(const struct damage *damage, struct tally *tally, int status,
+                  bool usable) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
+        tally->hangs++;
+        show(damage, "hang");
+    } else if (status != 0) {
+        tally->signals++;
+        show(damage, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
+    } else if (met->slowest_us > SLOW_US) {
+        tally->hangs++;
+        show(damage, "too slow");
+    } else if (usable && !met->usable) {
+        tally->unusable++;
+        show(damage, "not usable");
+    }
+    if (met->wrong) {
+        tally->wrong++;
+        if (state->checksums) {
+            show(damage, "wrong value");
+        }
+    }
+    __atomic_fetch_add(&tally->outcomes[outcome_of(&baseline[damage->seed % SEEDS])], 1,
+                       __ATOMIC_SEQ_CST);
+}
+
 static void try_damage(const struct damage *damage) {
     struct tally *tally = &board->tallies[state->checksums][damage->region];
     static struct met *writer_met;
@@ -344,27 +370,7 @@ static void try_damage(const struct damage *damage) {
     __atomic_fetch_add(damage->mode == FLIP ? &tally->flips : &tally->bursts, 1,
                        __ATOMIC_SEQ_CST);
     board->operations += met->operations;
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
-        tally->hangs++;
-        show(damage, "hang");
-    } else if (status != 0) {
-        tally->signals++;
-        show(damage, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
-    } else if (met->slowest_us > SLOW_US) {
-        tally->hangs++;
-        show(damage, "too slow");
-    } else if (!met->usable) {
-        tally->unusable++;
-        show(damage, "not usable");
-    }
-    if (met->wrong) {
-        tally->wrong++;
-        if (state->checksums) {
-            show(damage, "wrong value");
-        }
-    }
-    __atomic_fetch_add(&tally->outcomes[outcome_of(&baseline[damage->seed % SEEDS])], 1,
-                       __ATOMIC_SEQ_CST);
+    judge(damage, tally, status, true);
 }
 
 /* --- sweeps ------------------------------------------------------------------------
@@ -483,23 +489,7 @@ static void write_toggles(uint64_t seed) {
 static void judge_hostile(const struct damage *damage, int status) {
     struct tally *tally = &board->tallies[state->checksums][ANYWHERE];
     tally->bursts++;
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
-        tally->hangs++;
-        show(damage, "hang");
-    } else if (status != 0) {
-        tally->signals++;
-        show(damage, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
-    } else if (met->slowest_us > SLOW_US) {
-        tally->hangs++;
-        show(damage, "too slow");
-    }
-    if (met->wrong) {
-        tally->wrong++;
-        if (state->checksums) {
-            show(damage, "wrong value");
-        }
-    }
-    tally->outcomes[outcome_of(&baseline[damage->seed % SEEDS])]++;
+    judge(damage, tally, status, false);
 }
 
 /* Damage between two loads of one word. */
