@@ -84,71 +84,9 @@ static void store(const volatile void *at) {
     }
 }
 
-void __tsan_init(void) {}
-void __tsan_func_entry(void *caller) { (void)caller; }
-void __tsan_func_exit(void) {}
-
-#define PLAIN(bytes)                                                                   \
-    void __tsan_read##bytes(void *at) { load(at, bytes); }                             \
-    void __tsan_unaligned_read##bytes(void *at) { load(at, bytes); }                   \
-    void __tsan_write##bytes(void *at) { store(at); }                                  \
-    void __tsan_unaligned_write##bytes(void *at) { store(at); }
-
-PLAIN(1)
-PLAIN(2)
-PLAIN(4)
-PLAIN(8)
-PLAIN(16)
-
-void __tsan_read_range(void *at, size_t bytes) { load(at, bytes); }
-void __tsan_write_range(void *at, size_t bytes) {
-    (void)bytes;
-    store(at);
-}
-
-#define ATOMIC(bits)                                                                   \
-    uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *at,       \
-                                              int order) {                             \
-        (void)order;                                                                   \
-        load(at, sizeof *at);                                                          \
-        return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                  \
-    }                                                                                  \
-    void __tsan_atomic##bits##_store(volatile uint##bits##_t *at, uint##bits##_t word, \
-                                     int order) {                                      \
-        (void)order;                                                                   \
-        store(at);                                                                     \
-        __atomic_store_n(at, word, __ATOMIC_SEQ_CST);                                  \
-    }                                                                                  \
-    uint##bits##_t __tsan_atomic##bits##_fetch_add(volatile uint##bits##_t *at,        \
-                                                   uint##bits##_t delta, int order) {  \
-        (void)order;                                                                   \
-        store(at);                                                                     \
-        return __atomic_fetch_add(at, delta, __ATOMIC_SEQ_CST);                        \
-    }                                                                                  \
-    int __tsan_atomic##bits##_compare_exchange_strong(                                 \
-        volatile uint##bits##_t *at, uint##bits##_t *expected, uint##bits##_t word,    \
-        int order, int failed) {                                                       \
-        (void)order;                                                                   \
-        (void)failed;                                                                  \
-        store(at);                                                                     \
-        return __atomic_compare_exchange_n(at, expected, word, 0, __ATOMIC_SEQ_CST,    \
-                                           __ATOMIC_SEQ_CST);                          \
-    }                                                                                  \
-    uint##bits##_t __tsan_atomic##bits##_compare_exchange_val(                         \
-        volatile uint##bits##_t *at, uint##bits##_t expected, uint##bits##_t word,     \
-        int order, int failed) {                                                       \
-        (void)order;                                                                   \
-        (void)failed;                                                                  \
-        store(at);                                                                     \
-        __atomic_compare_exchange_n(at, &expected, word, 0, __ATOMIC_SEQ_CST,          \
-                                    __ATOMIC_SEQ_CST);                                 \
-        return expected;                                                               \
-    }
-
-ATOMIC(8)
-ATOMIC(16)
-ATOMIC(32)
-ATOMIC(64)
+#define ACCESS_LOAD(at, bytes, order)  load(at, bytes)
+#define ACCESS_STORE(at, bytes, order) store(at)
+#include "accesses.h"
 
 void __tsan_atomic_thread_fence(int order) {
     (void)order;

@@ -124,67 +124,11 @@ static inline void store(const volatile void *at, uint64_t bytes, int order) {
     }
 }
 
-/* --- plain accesses --------------------------------------------------------------- */
+/* --- accesses --------------------------------------------------------------------- */
 
-void __tsan_init(void) {}
-void __tsan_func_entry(void *caller) { (void)caller; }
-void __tsan_func_exit(void) {}
-
-#define PLAIN(bytes)                                                                   \
-    void __tsan_read##bytes(void *at) { load(at, bytes, -1); }                         \
-    void __tsan_unaligned_read##bytes(void *at) { load(at, bytes, -1); }               \
-    void __tsan_write##bytes(void *at) { store(at, bytes, -1); }                       \
-    void __tsan_unaligned_write##bytes(void *at) { store(at, bytes, -1); }
-
-PLAIN(1)
-PLAIN(2)
-PLAIN(4)
-PLAIN(8)
-PLAIN(16)
-
-void __tsan_read_range(void *at, size_t bytes) { load(at, bytes, -1); }
-void __tsan_write_range(void *at, size_t bytes) { store(at, bytes, -1); }
-
-/* --- atomics ---------------------------------------------------------------------- */
-
-#define ATOMIC(bits)                                                                   \
-    uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *at,       \
-                                              int order) {                             \
-        load(at, sizeof *at, order);                                                   \
-        return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                  \
-    }                                                                                  \
-    void __tsan_atomic##bits##_store(volatile uint##bits##_t *at, uint##bits##_t word, \
-                                     int order) {                                      \
-        store(at, sizeof *at, order);                                                  \
-        __atomic_store_n(at, word, __ATOMIC_SEQ_CST);                                  \
-    }                                                                                  \
-    uint##bits##_t __tsan_atomic##bits##_fetch_add(volatile uint##bits##_t *at,        \
-                                                   uint##bits##_t delta, int order) {  \
-        store(at, sizeof *at, order);                                                  \
-        return __atomic_fetch_add(at, delta, __ATOMIC_SEQ_CST);                        \
-    }                                                                                  \
-    int __tsan_atomic##bits##_compare_exchange_strong(                                 \
-        volatile uint##bits##_t *at, uint##bits##_t *expected, uint##bits##_t word,    \
-        int order, int failed) {                                                       \
-        (void)failed;                                                                  \
-        store(at, sizeof *at, order);                                                  \
-        return __atomic_compare_exchange_n(at, expected, word, 0, __ATOMIC_SEQ_CST,    \
-                                           __ATOMIC_SEQ_CST);                          \
-    }                                                                                  \
-    uint##bits##_t __tsan_atomic##bits##_compare_exchange_val(                         \
-        volatile uint##bits##_t *at, uint##bits##_t expected, uint##bits##_t word,     \
-        int order, int failed) {                                                       \
-        (void)failed;                                                                  \
-        store(at, sizeof *at, order);                                                  \
-        __atomic_compare_exchange_n(at, &expected, word, 0, __ATOMIC_SEQ_CST,          \
-                                    __ATOMIC_SEQ_CST);                                 \
-        return expected;                                                               \
-    }
-
-ATOMIC(8)
-ATOMIC(16)
-ATOMIC(32)
-ATOMIC(64)
+#define ACCESS_LOAD(at, bytes, order)  load(at, bytes, order)
+#define ACCESS_STORE(at, bytes, order) store(at, bytes, order)
+#include "accesses.h"
 
 /* Between two accesses there is a switch anyway. */
 void __tsan_atomic_thread_fence(int order) {
