@@ -31,7 +31,7 @@ const struct deed deeds[] = {
     {"get", V_GET, KEY_OLD, 0},
     {"get nothing", V_GET, KEY_ABSENT, 0},
     {"gets", V_GETS, KEY_OLD, 0},
-    {"ttl", V_TTL, KEY_OLD, 0},
+    {"ttl", V_TTL, KEY_TIMED, 0},
     {"get many", V_GET_MANY, KEY_FREE, 0},
     {"scan", V_SCAN, KEY_ABSENT, 0},
     {"stats", V_STATS, KEY_ABSENT, 0},

@@ -15,7 +15,7 @@ enum {
     KEY_TIMED, /* with a ttl */
     KEY_NEW,
     KEY_SPARE,
-    KEY_ABSENT,
+    KEY_ABSENT, /* or expired */
     KEY_MANY,
     KEY_FREE = 32
 };

@@ -225,7 +225,9 @@ static void scene_expired(void) {
         put(n, 800, 1 + n % 2 * FOREVER);
     }
     put_roles();
+    put(KEY_ABSENT, 100, 1);
     lct_sleep_ms(5);
+    w.keys[KEY_ABSENT] = (struct value){0};
     for (uint32_t n = KEY_FREE; n < KEY_FREE + w.used; n += 2) {
         w.keys[n] = (struct value){0};
     }
