@@ -49,7 +49,7 @@ class Outcome:
         others: longest answer, in seconds inside the worker, of workers that ran while
             another was stopped.
         ratio: throughput after to before, each relative to the untouched server.
-        rates: requests a second before and after, both servers loaded at once.
+        rates: requests a second before and after, while the server has its turn.
         attempts: measurements that this took.
         violations: what did not hold.
         leaks: what was left behind, among the violations.
@@ -76,7 +76,8 @@ class Options:
     Attributes:
         kills: kills and stops.
         seed: of all choices.
-        window_s: seconds of each window of a measurement.
+        window_s: seconds of each window of a measurement, the untouched server's
+            turns included.
         windows: how many windows there are.
     """
 
@@ -161,12 +162,13 @@ class Campaign:
         if not all(untouched):
             raise BenchmarkError(f"a window without any answer: {untouched}")
         pairs = zip(tested, untouched, strict=True)
-        return median(t / u for t, u in pairs), median(tested) / options.window_s
+        loaded_s = options.window_s / len(sockets)
+        return median(t / u for t, u in pairs), median(tested) / loaded_s
 
     def _judge_throughput(
         self, before: tuple[float, float], server: Server, control: Server
     ) -> None:
-        # Both servers are loaded at the same moments, so what else the machine does
+        # The servers take turns within each window, so what else the machine does
         # strikes both. What is left of the noise may make one measurement fall short;
         # a slower server would fall short in all.
         outcome = self.outcome

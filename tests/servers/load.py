@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from types import TracebackType
 from typing import Any
@@ -24,6 +25,9 @@ END_TIMEOUT_S = 30.0
 
 WINDOW_PROCESSES = 2
 WARM_UP_S = 0.4
+TURNS = 2
+"""Turns of each server in a window."""
+
 WORK_TIMES = 1500
 """Calls of the cache in a request of a measurement: they take longer than HTTP."""
 
@@ -165,26 +169,29 @@ def count_answers(
     window_s: float,
     work: tuple[int, ...] = (WORK_TIMES, WORK_TIMES),
 ) -> list[list[int]]:
-    """Return, for each server, the answers in each window; all are loaded at once.
+    """Return, for each server, the answers in each window.
+
+    The servers are loaded by turns, many in a window: together they would fight for the
+    processors, and which of them wins is chance.
 
     Args:
         sockets: of the servers.
         callers: threads that send requests to each.
         windows: how many windows there are.
-        window_s: seconds of each.
+        window_s: seconds of each, all turns in it together.
         work: calls of the cache in a request, for each server.
 
     Raises:
         BenchmarkError: a request was lost or hung, though nobody was killed.
     """
     workforce = Workforce()
-    start = time.monotonic() + WARM_UP_S
-    arguments = (callers // WINDOW_PROCESSES, start, windows, window_s)
-    targets = [f"/work?times={times}" for times in work]
+    clock = Clock(time.monotonic() + WARM_UP_S, windows, window_s, len(sockets))
+    threads = callers // WINDOW_PROCESSES
     try:
-        for socket, target in zip(sockets, targets, strict=True):
+        for number, socket in enumerate(sockets):
+            target = f"/work?times={work[number]}"
             for _ in range(WINDOW_PROCESSES):
-                workforce.start(_count_answers, socket, target, *arguments)
+                workforce.start(_count_answers, socket, target, threads, clock, number)
         found = workforce.results(WARM_UP_S + windows * window_s + END_TIMEOUT_S)
     finally:
         workforce.end()
@@ -198,18 +205,49 @@ def count_answers(
     return totals
 
 
+@dataclass(frozen=True)
+class Clock:
+    """Whose turn it is, and in which window.
+
+    Attributes:
+        start: moment of the monotonic clock at which the first window begins.
+        windows: how many there are.
+        window_s: seconds of each.
+        parties: how many take turns.
+    """
+
+    start: float
+    windows: int
+    window_s: float
+    parties: int
+
+    def window(self, moment: float) -> int:
+        """Return the window at that moment; negative before the first."""
+        return int((moment - self.start) // self.window_s)
+
+    def until_turn(self, moment: float, party: int) -> float:
+        """Return the seconds until it is the turn of that party: 0 if it is."""
+        turn_s = self.window_s / (TURNS * self.parties)
+        turn, gone = divmod(moment - self.start, turn_s)
+        ahead = (party - int(turn)) % self.parties
+        return ahead * turn_s - gone if ahead else 0.0
+
+
 def _count_answers(
-    socket: str, target: str, threads: int, start: float, windows: int, window_s: float
+    socket: str, target: str, threads: int, clock: Clock, party: int
 ) -> list[int] | str:
-    counts = [0] * windows
+    counts = [0] * clock.windows
     problems: list[str] = []
 
     def run(_: int) -> None:
         # A connection for each request: kept ones would stay spread over the workers
         # as they happen to be, and some workers would idle in all windows.
         connection = Connection(socket)
-        window = 0
-        while window < windows and not problems:
+        while not problems:
+            time.sleep(clock.until_turn(time.monotonic(), party))
+            window = clock.window(time.monotonic())
+            if window >= clock.windows:
+                return
             try:
                 reply = send(connection, target, keep_alive=False)
             except (Lost, Hung) as error:
@@ -217,8 +255,7 @@ def _count_answers(
                 return
             if "error" in reply.fields:
                 problems.append(reply.fields["error"])
-            window = int((reply.ended - start) // window_s)
-            if 0 <= window < windows:
+            if window >= 0:
                 counts[window] += 1
 
     _in_threads(threads, run)
