@@ -164,4 +164,60 @@ TEST(the_lowest_index_block_stays_when_the_others_are_full, 20) {
     lilcache_close(cache);
 }
 
+#define LARGE     200000
+#define LARGE_FIT 5
+#define REPLACED  1
+#define OTHER     100
+
+/* Without a row there is no pin to be had: a large value is copied under the lock, and
+ * to make room for it may take the very value that it is to replace. */
+static void replace_the_oldest(void) {
+    static uint8_t value[LARGE];
+    char key[CT_KEY_BYTES + 1];
+    int64_t ttl;
+    uint32_t missed = 0;
+    ct_key(REPLACED, key);
+    ct_fill(value, LARGE, 2);
+    for (uint64_t others = 0; others <= LARGE_FIT; others++) {
+        CHECK_EQ(ct_set(cache, REPLACED, 1, LARGE), LILCACHE_OK);
+        for (uint64_t n = 0; n < others; n++) {
+            CHECK_EQ(ct_set(cache, OTHER + n, n, LARGE), LILCACHE_OK);
+        }
+        /* lilcache_ttl: unlike a get, it is no reason to keep the value. */
+        if (lilcache_ttl(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &ttl) !=
+            LILCACHE_OK) {
+            continue;
+        }
+        int status = lilcache_set(cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                                  LARGE, 7, LILCACHE_TTL_NONE, LILCACHE_REPLACE);
+        missed += status == LILCACHE_MISS;
+        CHECK_EQ(status, missed ? LILCACHE_MISS : LILCACHE_OK);
+        CHECK_EQ(ct_get(cache, REPLACED, 2, LARGE), missed ? CT_MISS : CT_RIGHT);
+    }
+    CHECK_EQ(missed, 1);
+    ct_check_unhurt(cache);
+}
+
+TEST(room_made_of_the_value_that_is_replaced, 30) {
+    const char *name = lct_name("rowless");
+    struct lilcache_options options = {
+        .name = name,
+        .size_bytes = MIB,
+        .max_processes = 1,
+        .cores = 1,
+        .owner = -1,
+        .group = -1,
+    };
+    struct lilcache_error error;
+    CHECK_EQ(lilcache_open(&options, &cache, &error), LILCACHE_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(lilcache_process_row(cache) < 0);
+        replace_the_oldest();
+        _exit(0);
+    }
+    lct_join(child);
+    lilcache_close(cache);
+}
+
 int main(int argc, char **argv) { return lct_main(argc, argv); }
