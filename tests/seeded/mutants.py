@@ -317,24 +317,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.seeded.mutants")
     parser.add_argument("--count", type=int, default=100, help="of those that count")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="of trials")
     parser.add_argument("--least", type=float, default=0.0, help="killed, of 1")
     parser.add_argument("--only", nargs="+", metavar="FILE", help="of csrc")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, default=BUILD / "mutants.json")
     options = parser.parse_args()
-    started = time.monotonic()
     install_tool()
     bench = Bench()
     bench.build()
     bench.measure()
+    started = time.monotonic()
     chosen = [s for s in bench.sources if not options.only or s.name in options.only]
     trial = Trial(bench, options.jobs)
     verdicts: list[Verdict] = []
     counted = 0
     mutants = draw(chosen, options.seed)
     with ThreadPoolExecutor(options.jobs) as pool:
-        while counted < options.count and time.monotonic() - started < options.seconds:
+        while counted == 0 or (
+            counted < options.count and time.monotonic() - started < options.seconds
+        ):
             batch = [m for m, _ in zip(mutants, range(4 * options.jobs), strict=False)]
             if not batch:
                 break

@@ -1,20 +1,25 @@
 """python -m tests.suites gate | soak [--seconds N] [--seed S] [--only NAME ...]
 
 Runs suites one after the other and prints the seconds of each; the exit status is 1
-when any of them failed. A campaign goes on after a failure, so that one violation does
-not hide another, and keeps its figures in build/soak.json.
+when any of them failed. It goes on after a failure, so that one violation does not hide
+another. The gate fails when it takes longer than it may, and ends a suite that hangs; a
+campaign keeps its figures in build/soak.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +29,8 @@ from .table import GATE, SOAK, Suite
 
 ROOT = Path(__file__).resolve().parents[2]
 LAST_LINES = 20
+GATE_SECONDS = 40 * 60
+END_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,18 @@ class Result:
     last_lines: list[str]
 
 
-def run_suite(name: str, command: str) -> Result:
-    """Run one command, its output passed on as it comes."""
+def end(child: subprocess.Popen[str]) -> None:
+    """End a suite and all that it has started: first as Ctrl-C does, then by force."""
+    for signum in (signal.SIGINT, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signum)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(END_SECONDS)
+            return
+
+
+def run_suite(name: str, command: str, limit: float) -> Result:
+    """Run one command for so many seconds at most, its output passed on as it comes."""
     started = time.monotonic()
     last: list[str] = []
     words = [sys.executable if w == "{python}" else w for w in shlex.split(command)]
@@ -47,12 +64,22 @@ def run_suite(name: str, command: str) -> Result:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=True,
     ) as child:
         assert child.stdout is not None
-        for line in child.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            last = [*last[1 - LAST_LINES :], line.rstrip()]
+        timer = threading.Timer(limit, end, (child,))
+        timer.daemon = True
+        timer.start()
+        try:
+            for line in child.stdout:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                last = [*last[1 - LAST_LINES :], line.rstrip()]
+            child.wait()
+        finally:
+            timer.cancel()
+            if child.poll() is None:
+                end(child)
     return Result(name, command, child.returncode, time.monotonic() - started, last)
 
 
@@ -62,13 +89,14 @@ def fill_in(suite: Suite, seconds: float, seed: int, shares: float) -> str:
     return suite.command.replace("{seconds}", str(part)).replace("{seed}", str(seed))
 
 
-def run_all(commands: Iterable[tuple[str, str]]) -> list[Result]:
-    """Run all, one after the other."""
+def run_all(commands: Iterable[tuple[str, str]], limit: float) -> list[Result]:
+    """Run all, one after the other; limit is the seconds of all together."""
     todo = list(commands)
+    deadline = time.monotonic() + limit
     results = []
     for number, (name, command) in enumerate(todo, 1):
         print(f"== {number}/{len(todo)} {name}: {command}", flush=True)
-        result = run_suite(name, command)
+        result = run_suite(name, command, max(1.0, deadline - time.monotonic()))
         outcome = "passed" if result.status == 0 else f"FAILED ({result.status})"
         print(f"== {name}: {outcome} in {result.seconds:.0f} s", flush=True)
         results.append(result)
@@ -105,14 +133,21 @@ def main() -> int:
     suites = GATE if arguments.what == "gate" else SOAK
     chosen = [s for s in suites if not arguments.only or s.name in arguments.only]
     shares = sum(suite.share for suite in chosen)
+    limit = GATE_SECONDS if arguments.what == "gate" else threading.TIMEOUT_MAX
     results = run_all(
-        (s.name, fill_in(s, arguments.seconds, arguments.seed, shares)) for s in chosen
+        (
+            (s.name, fill_in(s, arguments.seconds, arguments.seed, shares))
+            for s in chosen
+        ),
+        limit,
     )
     rows = [
         (r.name, "passed" if r.status == 0 else f"FAILED ({r.status})", r.seconds)
         for r in results
     ]
-    rows.append(("all", "", sum(r.seconds for r in results)))
+    total = sum(result.seconds for result in results)
+    in_time = total <= limit
+    rows.append(("all", "" if in_time else f"over {limit} s", total))
     print(tabulate(rows, ("suite", "result", "seconds"), floatfmt=".0f"), flush=True)
     if arguments.what == "soak":
         (ROOT / "build").mkdir(exist_ok=True)
@@ -123,7 +158,7 @@ def main() -> int:
             "suites": [asdict(result) for result in results],
         }
         (ROOT / "build" / "soak.json").write_text(json.dumps(report, indent=1))
-    return int(any(result.status for result in results))
+    return int(not in_time or any(result.status for result in results))
 
 
 if __name__ == "__main__":
