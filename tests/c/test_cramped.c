@@ -82,10 +82,12 @@ TEST(of_open_runs_alone_the_fullest_goes, 20) {
 }
 
 /* An index block in the middle parts the heap: for a long run it moves to the others,
- * and what stands at the index's end makes way. */
+ * and what stands at the index's end makes way. Whether it comes to that depends on the
+ * hash key, which is another one each time. */
 TEST(a_long_run_straightens_the_index, 30) {
     int straightened = 0;
-    for (uint32_t way = 0; way < 3; way++) {
+    for (uint32_t round = 0; round < 3 || (!straightened && round < 60); round++) {
+        uint32_t way = round % 3;
         fresh(way == 2 ? 6000 : 1500, 200);
         enter();
         uint32_t next = lc_pages_next_locked(shard);
