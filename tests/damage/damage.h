@@ -43,8 +43,9 @@ struct map {
     uint64_t bytes[REGIONS];
 };
 
-/* Where everything is, in this segment as it is now. */
-void map_make(struct lilcache *cache, struct map *map);
+/* Where everything is, in this segment as it is now. all_rows: not only the process
+ * rows in use and the first few. */
+void map_make(struct lilcache *cache, bool all_rows, struct map *map);
 /* Byte number n of a region. */
 uint64_t map_byte(const struct map *map, enum region region, uint64_t n);
 
@@ -55,8 +56,9 @@ struct state {
     const char *name;
     void (*prepare)(struct lilcache *cache);
     bool checksums;
-    bool busy;   /* another process writes meanwhile */
-    bool thrice; /* every bit of it in the gate: header, control, intent, groups */
+    bool busy;  /* another process writes meanwhile */
+    bool dense; /* every bit of it in the gate: header, control, intent, groups */
+    bool whole; /* every bit of every region, all process rows, in a campaign */
 };
 
 extern const struct state states[];
@@ -65,31 +67,40 @@ extern const size_t state_count;
 /* --- victims -----------------------------------------------------------------------
  */
 
+/* Of the process, in an operation, without the time in which it waited for a processor.
+ * The lock timeout of the promise, and half a second for what the kernel does on a
+ * loaded machine. An operation of the core waits for a lock 0.22 s at most. */
+#define SLOW_US 1500000
+
+#define STATUSES 48 /* codes of status.def, sign turned */
+
 /* What one victim met; in memory that the driver sees. */
 struct met {
     uint64_t wrong;
-    char which[120]; /* the first wrong value */
-    uint64_t misses;
-    uint64_t corrupt; /* operations that said so, checks that were violated */
-    uint64_t busy;
-    uint64_t other; /* RETIRED, NO_SPACE and the like */
-    int refused;    /* the status of attaching anew, when it was no success */
+    char which[120];             /* the first wrong value */
+    uint64_t statuses[STATUSES]; /* of operations */
+    int refused;                 /* of attaching anew, when it was no success */
+    uint64_t violated;           /* checks that said so */
     bool usable;
     bool ended;
     uint64_t operations;
     uint64_t slowest_us;
+    char slowest[48];
     uint64_t repaired, rebuilt, emptied; /* as the statistics say afterwards */
     char at[48];                         /* the operation under way */
+    bool stop;                           /* a writer ends after this operation */
 };
 
 /* Store value number `seed` under key n; what is read must be one of those. */
 int victim_set(struct lilcache *cache, uint64_t n, uint64_t seed, int64_t ttl_ms);
 void victim_fill(struct lilcache *cache, uint64_t keys);
 
-/* Operations of every kind; then attach anew, or first. */
+/* Operations of every kind; then attach anew, or first. locked: a lock that stays taken
+ * is what the damage may come to; else the shard has to be usable. */
 void victim_round(struct lilcache *cache, const char *name, bool anew_first,
-                  uint64_t seed, struct met *met);
-/* At full speed until killed. */
-void victim_write(struct lilcache *cache, uint64_t seed, struct met *met);
+                  bool locked, uint64_t seed, struct met *met);
+/* At full speed until it is to stop, or killed. */
+void victim_write(struct lilcache *cache, uint64_t seed, struct met *met)
+    __attribute__((noreturn));
 
 #endif

@@ -3,6 +3,7 @@
 #include "lc_index.h"
 
 #define RECORDS_SAMPLED 24
+#define FIRST_ROWS      4 /* of those in use at most three, and a free one */
 
 const char *const region_names[REGIONS] = {"header",  "rows",    "control", "lock",
                                            "intent",  "groups",  "blocks",  "index",
@@ -34,14 +35,14 @@ static void add_record(const struct lc_shard *shard, uint32_t group, uint64_t *s
         sampling->left--;
         add(sampling->map, sampling->cache, RECORDS, shard->heap + record.offset,
             lc_min64(record.total, 200));
-        if (record.total > 200) {
+        if (record.total >= 224) {
             add(sampling->map, sampling->cache, RECORDS,
                 shard->heap + record.offset + record.total - 24, 24);
         }
     }
 }
 
-void map_make(struct lilcache *cache, struct map *map) {
+void map_make(struct lilcache *cache, bool all_rows, struct map *map) {
     struct lc_segment *segment = cache->segment;
     struct lc_shard *shard = ct_shard(cache);
     struct shm_shard *ctl = shard->ctl;
@@ -51,7 +52,7 @@ void map_make(struct lilcache *cache, struct map *map) {
     for (uint32_t row = 0; row < segment->row_count; row++) {
         const struct shm_row *at = lc_row_at(segment, row);
         bool used = (uint32_t)at->rw_state == LC_ROW_USED;
-        if (used || row < 3) {
+        if (used || all_rows || row < FIRST_ROWS) {
             add(map, cache, ROWS, at, segment->row_bytes);
         }
     }

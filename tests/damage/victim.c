@@ -1,6 +1,10 @@
 /* Who meets the damage. Every value tells its key and which of the key's values it is,
  * so that a wrong one shows, wherever it comes from. */
 #include "damage.h"
+
+#include <fcntl.h>
+#include <sched.h>
+
 #include "lc_fork.h"
 
 #define VALUE_MAX 3000
@@ -63,19 +67,8 @@ static void wrong(const char *what, uint64_t n) {
 }
 
 static void note(int64_t status) {
-    switch (status) {
-    case LILCACHE_MISS:
-        met->misses++;
-        break;
-    case LILCACHE_CORRUPT:
-        met->corrupt++;
-        break;
-    case LILCACHE_BUSY:
-        met->busy++;
-        break;
-    default:
-        met->other += status < 0 && status != LILCACHE_EXISTS;
-        break;
+    if (status < 0) {
+        met->statuses[lc_min64((uint64_t)-status, STATUSES - 1)]++;
     }
 }
 
@@ -113,14 +106,53 @@ static void judge_number(int64_t status, int64_t number) {
 
 static uint64_t clock_us(void) { return (uint64_t)(lct_seconds() * 1e6); }
 
+/* So long has this process waited for a processor. 0 where the kernel does not tell. */
+static uint64_t delayed_us(void) {
+    static int fd = -1;
+    static pid_t opened_by;
+    char text[64] = "";
+    unsigned long long run;
+    unsigned long long delayed;
+    if (opened_by != getpid()) {
+        opened_by = getpid();
+        fd = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
+    }
+    return pread(fd, text, sizeof text - 1, 0) > 0 &&
+                   sscanf(text, "%llu %llu", &run, &delayed) == 2
+               ? delayed / 1000
+               : 0;
+}
+
+#define BRIEF_US 100 /* so short an operation has hardly waited for a processor */
+
+#define LATE 200 /* operations of a writer; by then it has done its part */
+
 static uint64_t began_us;
+static uint64_t delayed_before_us;
+static bool stops; /* a writer */
+
 static void begin(const char *what) {
     snprintf(met->at, sizeof met->at, "%s", what);
     began_us = clock_us();
     met->operations++;
 }
 static void end(void) {
-    met->slowest_us = lc_max64(met->slowest_us, clock_us() - began_us);
+    uint64_t took_us = clock_us() - began_us;
+    if (took_us > BRIEF_US) {
+        uint64_t delayed = delayed_us();
+        took_us -= lc_min64(delayed - delayed_before_us, took_us);
+        delayed_before_us = delayed;
+    }
+    if (took_us > met->slowest_us) {
+        met->slowest_us = took_us;
+        memcpy(met->slowest, met->at, sizeof met->slowest);
+    }
+    if (stops && __atomic_load_n(&met->stop, __ATOMIC_RELAXED)) {
+        _exit(0);
+    }
+    if (stops && met->operations > LATE) {
+        sched_yield(); /* to the driver, which waits for a processor */
+    }
 }
 
 #define DO(what, ...)                                                                  \
@@ -176,6 +208,9 @@ static void many(struct lilcache *cache, uint64_t first, uint64_t seed) {
     }
     DO("set_many", lilcache_set_many(cache, COUNT, keys, key_lengths, key_types, buffer,
                                      lengths, types, LILCACHE_TTL_NONE, results));
+    for (uint64_t i = 0; i < COUNT; i++) {
+        note(results[i]);
+    }
     begin("get_many");
     lilcache_get_many(cache, COUNT, keys, key_lengths, key_types, buffer, sizeof buffer,
                       results);
@@ -187,6 +222,8 @@ static void many(struct lilcache *cache, uint64_t first, uint64_t seed) {
     end();
     DO("delete_many",
        lilcache_delete_many(cache, 2, keys, key_lengths, key_types, results));
+    note(results[0]);
+    note(results[1]);
 }
 
 static void scan(struct lilcache *cache) {
@@ -219,6 +256,10 @@ static void write_some(struct lilcache *cache, uint64_t seed) {
     uint64_t length;
     DO("set", note(victim_set(cache, n, seed, LILCACHE_TTL_NONE)));
     DO("set with ttl", note(victim_set(cache, n + 1, seed, 1000000)));
+    ct_key(n, key);
+    length = make_value(buffer, n, seed + 2);
+    DO("try_set", note(lilcache_try_set(cache, KEY, buffer, length, value_type(n))));
+    DO("get", judge(n, buffer, lilcache_get(cache, KEY, buffer, sizeof buffer)));
     DO("set large", note(victim_set(cache, 36, seed, LILCACHE_TTL_NONE)));
     ct_key(n + 2, key);
     length = make_value(buffer, n + 2, seed);
@@ -238,6 +279,8 @@ static void write_some(struct lilcache *cache, uint64_t seed) {
     DO("pop", judge(n + 3, buffer, lilcache_pop(cache, KEY, buffer, sizeof buffer)));
     ct_key(n + 4, key);
     DO("delete", note(lilcache_delete(cache, KEY)));
+    ct_key(n + 1, key);
+    DO("try_delete", note(lilcache_try_delete(cache, KEY)));
     ct_key(COUNTER, key);
     DO("incr", judge_number(lilcache_incr(cache, KEY, 1, &number, 0, &number), number));
     DO("decr",
@@ -253,44 +296,51 @@ static void look_inside(struct lilcache *cache) {
     int violated = lilcache_check(cache, report, sizeof report);
     end();
     note(violated < 0 ? violated : 0);
-    met->corrupt += violated == 1;
+    met->violated += violated == 1;
 }
 
+/* Its operations are judged as ours. The wait for it is not: it may have to wait for a
+ * processor itself. */
 static void fork_once(struct lilcache *cache) {
-    begin("fork");
     pid_t child = fork();
     if (child == 0) {
         char key[CT_KEY_BYTES + 1];
         ct_key(1, key);
-        lilcache_get(cache, KEY, buffer, sizeof buffer);
-        lilcache_delete(cache, KEY);
+        delayed_before_us = 0;
+        DO("get in a child",
+           judge(1, buffer, lilcache_get(cache, KEY, buffer, sizeof buffer)));
+        DO("delete in a child", note(lilcache_delete(cache, KEY)));
         _exit(0);
     }
     int status;
+    snprintf(met->at, sizeof met->at, "fork");
     CHECK(child > 0 && waitpid(child, &status, 0) == child);
     if (WIFSIGNALED(status)) {
         raise(WTERMSIG(status)); /* its death is ours */
     }
-    end();
 }
 
-/* Values stored now are found, or there is a clear error. */
-static bool is_usable(struct lilcache *cache, uint64_t seed) {
+/* Values stored now are found, or there is a clear error. A lock that nobody gives back
+ * is one only where it was the lock that was damaged. */
+static bool is_usable(struct lilcache *cache, bool locked, uint64_t seed) {
     uint64_t good = 0;
     for (uint64_t n = FRESH; n < FRESH + 8; n++) {
         char key[CT_KEY_BYTES + 1];
         ct_key(n, key);
         begin("set at last");
         int status = victim_set(cache, n, seed, LILCACHE_TTL_NONE);
+        end();
+        begin("get at last");
         int64_t result = lilcache_get(cache, KEY, buffer, sizeof buffer);
         judge(n, buffer, result);
         end();
+        note(status);
         good += status == LILCACHE_OK && result >= 0;
         if (status != LILCACHE_OK || result < 0) {
             snprintf(met->which, sizeof met->which, "key %llu: set %d, get %lld",
                      (unsigned long long)n, status, (long long)result);
         }
-        if (status == LILCACHE_CORRUPT || status == LILCACHE_BUSY ||
+        if (status == LILCACHE_CORRUPT || (locked && status == LILCACHE_BUSY) ||
             status == LILCACHE_RETIRED || result == LILCACHE_RETIRED) {
             return true;
         }
@@ -312,7 +362,7 @@ static void use(struct lilcache *cache, uint64_t seed) {
     }
 }
 
-static void anew(const char *name, uint64_t seed) {
+static void anew(const char *name, bool locked, uint64_t seed) {
     struct lilcache *cache = NULL;
     struct lilcache_error error;
     struct lilcache_options options = {.name = name,
@@ -330,22 +380,22 @@ static void anew(const char *name, uint64_t seed) {
     } else {
         read_some(cache, seed % 16, 16);
         write_some(cache, seed);
-        met->usable = is_usable(cache, seed);
+        met->usable = is_usable(cache, locked, seed);
         DO("close", lilcache_close(cache));
     }
     *lc_fork_registry() = known;
 }
 
 void victim_round(struct lilcache *cache, const char *name, bool anew_first,
-                  uint64_t seed, struct met *to) {
+                  bool locked, uint64_t seed, struct met *to) {
     met = to;
     if (anew_first) {
-        anew(name, seed + 7);
+        anew(name, locked, seed + 7);
     }
     use(cache, seed);
-    bool usable = is_usable(cache, seed);
+    bool usable = is_usable(cache, locked, seed);
     if (!anew_first) {
-        anew(name, seed + 7);
+        anew(name, locked, seed + 7);
     }
     met->usable = (met->usable || met->refused) && usable;
     met->repaired = ct_stat(cache, "repaired");
@@ -357,6 +407,7 @@ void victim_round(struct lilcache *cache, const char *name, bool anew_first,
 
 void victim_write(struct lilcache *cache, uint64_t seed, struct met *to) {
     met = to;
+    stops = true;
     for (;; seed++) {
         write_some(cache, seed);
         read_some(cache, seed % 16, 16);
