@@ -2,8 +2,11 @@
 
 #include <sys/wait.h>
 
-#define MANY     4
-#define HOLD_US  1000 /* longer than a waiter tries by itself */
+#define MANY    4
+#define HOLD_US 1000 /* longer than a waiter tries by itself */
+#define CHILD_SECONDS                                                                  \
+    20 /* a process that a deed starts takes no longer, or it hangs                    \
+        */
 #define NEW_SEED 77
 
 struct world w;
@@ -44,6 +47,20 @@ const struct deed deeds[] = {
 };
 const size_t deed_count = sizeof deeds / sizeof *deeds;
 
+/* The first of them that is neither done nor a miss; else the first miss, or OK. */
+static int many_status(const int64_t results[MANY]) {
+    int status = LILCACHE_OK;
+    for (uint32_t i = 0; i < MANY; i++) {
+        if (results[i] < 0 && results[i] != LILCACHE_MISS) {
+            return (int)results[i];
+        }
+        if (results[i] == LILCACHE_MISS && status == LILCACHE_OK) {
+            status = LILCACHE_MISS;
+        }
+    }
+    return status;
+}
+
 /* set, delete or get of MANY keys. */
 static int deed_many(const struct deed *deed) {
     char keys[MANY * CT_KEY_BYTES + 1];
@@ -63,18 +80,18 @@ static int deed_many(const struct deed *deed) {
     }
     switch (deed->verb) {
     case V_SET_MANY:
-        return lilcache_set_many(w.cache, MANY, keys, key_lengths, key_types, values,
-                                 lengths, types, LILCACHE_TTL_NONE, results) == MANY
-                   ? LILCACHE_OK
-                   : (int)results[MANY - 1];
+        lilcache_set_many(w.cache, MANY, keys, key_lengths, key_types, values, lengths,
+                          types, LILCACHE_TTL_NONE, results);
+        break;
     case V_DELETE_MANY:
         lilcache_delete_many(w.cache, MANY, keys, key_lengths, key_types, results);
-        return LILCACHE_OK;
+        break;
     default:
         lilcache_get_many(w.cache, MANY, keys, key_lengths, key_types, values,
                           sizeof values, results);
-        return LILCACHE_OK;
+        break;
     }
+    return many_status(results);
 }
 
 static int deed_scan(void) {
@@ -98,6 +115,7 @@ static int deed_pin(const char *key, enum verb verb) {
     if (verb == V_FORK) {
         pid_t child = fork();
         if (child == 0) {
+            alarm(CHILD_SECONDS);
             lilcache_unpin(w.cache, view.pin);
             _exit(0);
         }
@@ -113,13 +131,15 @@ static int deed_pin(const char *key, enum verb verb) {
 static int deed_raw_fork(void) {
     pid_t child = _Fork();
     if (child == 0) {
+        alarm(CHILD_SECONDS);
         ct_delete(w.cache, KEY_ABSENT);
         _exit(0);
     }
-    return waitpid(child, NULL, 0) == child ? LILCACHE_OK : -1;
+    return waitpid(child, NULL, 0) == child ? LILCACHE_OK : LILCACHE_OS;
 }
 
 void (*deed_neighbour)(void);
+void (*deed_ready)(void);
 
 /* Starts a process that has the lock when this returns, and gives it up soon. Not where
  * the last owner died: whoever takes the lock then must repair. */
@@ -134,6 +154,7 @@ static pid_t neighbour_start(void) {
     pid_t child = _Fork();
     CHECK(child >= 0);
     if (child == 0) {
+        alarm(CHILD_SECONDS);
         if (deed_neighbour) {
             deed_neighbour();
         }
@@ -176,6 +197,9 @@ int deed_run(const struct deed *deed) {
     int status = LILCACHE_OK;
     ct_key(deed->key, key);
     ct_fill(value, deed->length, NEW_SEED);
+    if (deed_ready) {
+        deed_ready();
+    }
     switch (deed->verb) {
     case V_SET:
     case V_ADD:
@@ -243,7 +267,7 @@ int deed_run(const struct deed *deed) {
         status = deed_scan();
         break;
     case V_STATS:
-        status = lilcache_stats(w.cache, values, 128) > 0 ? LILCACHE_OK : -1;
+        status = lilcache_stats(w.cache, values, 128) > 0 ? LILCACHE_OK : LILCACHE_OS;
         break;
     case V_RAW_FORK:
         status = deed_raw_fork();
@@ -270,6 +294,22 @@ static bool deed_concerns(const struct deed *deed, uint32_t key) {
 
 bool deed_wants_nothing(const struct deed *deed) {
     return deed->key != KEY_OLD && deed->key != KEY_TIMED;
+}
+
+bool deed_succeeds(const struct deed *deed, int status) {
+    bool nothing_there =
+        deed->key == KEY_ABSENT && (deed->verb == V_DELETE || deed->verb == V_GET);
+    bool many = deed->verb == V_DELETE_MANY || deed->verb == V_GET_MANY;
+    return status == (nothing_there ? LILCACHE_MISS : LILCACHE_OK) ||
+           (many && status == LILCACHE_MISS) ||
+           (deed->verb == V_GET_MANY && status == LILCACHE_TOO_LARGE);
+}
+
+bool deed_may_fail(const struct deed *deed, int status) {
+    bool pins = deed->verb == V_PIN || deed->verb == V_PIN_KEPT || deed->verb == V_FORK;
+    /* Its key was evicted, or lies in the damaged part; the scene holds all pins. */
+    return (status == LILCACHE_MISS && (w.evicting || w.rebuilding)) ||
+           (status == LILCACHE_NO_PIN && pins && w.pins > 0);
 }
 
 static struct value deed_after(const struct deed *deed, const struct value *before) {

@@ -86,8 +86,15 @@ extern const size_t deed_count;
 /* Called by a neighbour that a deed starts, before it touches the segment. */
 extern void (*deed_neighbour)(void);
 
+/* Called by deed_run when key and value are there, before it calls the core. */
+extern void (*deed_ready)(void);
+
 /* Perform it; the status it returned. */
 int deed_run(const struct deed *deed);
+/* The deed did what it is for, so that its death is worth a try. */
+bool deed_succeeds(const struct deed *deed, int status);
+/* It did not, for a reason that the scene explains. */
+bool deed_may_fail(const struct deed *deed, int status);
 /* It succeeds in a cache that was never used. */
 bool deed_wants_nothing(const struct deed *deed);
 

@@ -28,6 +28,15 @@ static void put_roles(void) {
         (struct value){.present = true, .number = true, .seed = 41, .length = 8};
 }
 
+static void put_roles_again(void) {
+    for (uint32_t n = KEY_OLD; n <= KEY_TIMED; n++) {
+        if (look(n, &w.keys[n]) != FOUND_IT) {
+            put_roles();
+            return;
+        }
+    }
+}
+
 /* Read everything, so that records have hits and it is no bulk load; and know what was
  * evicted, which is final. */
 static void read_all(void) {
@@ -158,10 +167,7 @@ static void step_mixed(void) {
         w.used = 0; /* overwrite */
     }
     put_next(ct_below(&w.random, 2000));
-    if (look(KEY_OLD, &w.keys[KEY_OLD]) != FOUND_IT ||
-        look(KEY_COUNT, &w.keys[KEY_COUNT]) != FOUND_IT) {
-        put_roles();
-    }
+    put_roles_again();
     if (w.used % 50 == 0) {
         read_all();
     }
@@ -195,10 +201,7 @@ static void scene_ghost(void) {
         w.used = w.used == KEYS_MAX - KEY_FREE ? 0 : w.used;
         put_next(ct_below(&w.random, 2000));
     }
-    if (look(KEY_OLD, &w.keys[KEY_OLD]) != FOUND_IT ||
-        look(KEY_COUNT, &w.keys[KEY_COUNT]) != FOUND_IT) {
-        put_roles();
-    }
+    put_roles_again();
 }
 
 static void step_large(void) {

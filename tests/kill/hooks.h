@@ -34,6 +34,7 @@ struct hook_site {
 struct hook_shared {
     uint64_t count; /* stores since hook_arm */
     uint64_t kills;
+    uint64_t compared;  /* times that the whole segment was as it had to be */
     uint32_t last_site; /* its number */
     uint8_t died;
     uint8_t holding; /* the victim was inside a shard lock */

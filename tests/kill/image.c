@@ -6,6 +6,8 @@
 #include "hooks.h"
 #include "lct.h"
 
+#define COMPARE_EVERY 128 /* restorations between two comparisons of every byte */
+
 static uint8_t *segment;
 static uint8_t *saved;
 static uint8_t *kept; /* equals saved but for its chunks in `apart` */
@@ -23,6 +25,26 @@ static void chunk_copy(uint8_t *to, const uint8_t *from, uint32_t chunk) {
     memcpy(to + (size_t)chunk * HOOK_CHUNK, from + (size_t)chunk * HOOK_CHUNK,
            HOOK_CHUNK);
 }
+
+static void compare(const uint8_t *wanted) {
+    if (memcmp(segment, wanted, HOOK_BYTES) != 0) {
+        size_t at = 0;
+        while (segment[at] == wanted[at]) {
+            at++;
+        }
+        LCT_FAIL("a store into byte %zu of the segment was not reported", at);
+    }
+    hook_shared->compared++;
+}
+
+static void compare_now_and_then(const uint8_t *wanted) {
+    static unsigned times;
+    if (++times % COMPARE_EVERY == 0) {
+        compare(wanted);
+    }
+}
+
+void image_compare(void) { compare(saved); }
 
 void image_begin(uint8_t *base) {
     if (!saved) {
@@ -48,6 +70,7 @@ void image_restore(void) {
             hook_shared->dirty[chunk] = 0;
         }
     }
+    compare_now_and_then(saved);
 }
 
 void image_keep(void) {
@@ -67,6 +90,7 @@ void image_return(void) {
             hook_shared->dirty[chunk] = 0;
         }
     }
+    compare_now_and_then(kept);
 }
 
 uint64_t image_changed(uint32_t chunk) {

@@ -11,9 +11,12 @@
 #include <stdint.h>
 
 void image_begin(uint8_t *segment);
+/* One in so many that put bytes back compares the whole segment, and fails where a
+ * store was not reported. image_compare: now, after image_restore. */
 void image_restore(void);
 void image_keep(void);
 void image_return(void);
+void image_compare(void);
 /* A bit for each word of this chunk of the segment that was stored into since it was as
  * saved. */
 uint64_t image_changed(uint32_t chunk);

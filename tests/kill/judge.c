@@ -2,8 +2,7 @@
 
 #include "lc_row.h"
 
-#define USE_EVERY     64 /* judges who go on to use the segment for a while */
-#define JUDGE_SECONDS 20
+#define USE_EVERY 64 /* judges who go on to use the segment for a while */
 
 void judge_note_survivors(void) {
     for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
@@ -43,7 +42,7 @@ static void begin(const struct deed *deed, uint64_t k, bool completed) {
 void judge(const struct deed *deed, uint64_t k, bool completed, uint64_t repairs_least,
            uint64_t repairs_most, const struct figures *before) {
     static uint64_t judged;
-    alarm(JUDGE_SECONDS);
+    alarm(HANG_SECONDS);
     begin(deed, k, completed);
     ct_check(w.cache);
     struct figures after = judge_figures();

@@ -4,6 +4,9 @@
 
 #include "deed.h"
 
+/* No victim, successor or judge takes longer: it hangs, and SIGALRM ends it. */
+#define HANG_SECONDS 20
+
 struct figures {
     uint64_t repaired, rebuilt, emptied, processes, pins;
 };

@@ -84,9 +84,23 @@ bool enough(void) {
            (options.deaths == 0 || report_deaths() >= options.deaths);
 }
 
+pid_t victim_fork(void) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(HANG_SECONDS);
+    }
+    return child;
+}
+
 bool victim_wait(pid_t child, int *status) {
-    CHECK(child > 0 && waitpid(child, status, 0) == child);
-    while (waitpid(-1, NULL, 0) > 0) { /* a child it left behind comes to us */
+    alarm(2 * HANG_SECONDS); /* for a child that it left behind, too */
+    CHECK(waitpid(child, status, 0) == child);
+    while (waitpid(-1, NULL, 0) > 0) { /* that child comes to us */
+    }
+    alarm(0);
+    if (WIFSIGNALED(*status) && WTERMSIG(*status) == SIGALRM) {
+        LCT_FAIL("it hung");
     }
     CHECK(hook_shared->died || WIFEXITED(*status));
     return !hook_shared->died;
@@ -97,7 +111,7 @@ bool victim_wait(pid_t child, int *status) {
 /* The recovery, up to its k-th store. */
 static bool recover_until(uint64_t k) {
     int status;
-    pid_t child = fork();
+    pid_t child = victim_fork();
     if (child == 0) {
         char report[256];
         hook_arm(k);
@@ -152,18 +166,19 @@ static uint64_t sweep_recovery(const struct deed *deed, uint32_t place,
     return deaths;
 }
 
-static bool runs_through(const struct deed *deed) {
+/* The status of an undisturbed run. */
+static int run_through(const struct deed *deed) {
     int status;
     scene_return();
-    pid_t child = fork();
+    pid_t child = victim_fork();
     if (child == 0) {
         hook_arm(0);
         int result = deed_run(deed);
         hook_disarm();
-        _exit(result == LILCACHE_OK || deed->key == KEY_ABSENT ? 0 : 1);
+        _exit(-result);
     }
     CHECK(victim_wait(child, &status));
-    return WEXITSTATUS(status) == 0;
+    return -WEXITSTATUS(status);
 }
 
 /* One death in the operation, at its k-th store or at a place, and those in its
@@ -175,7 +190,7 @@ static bool die_once(const char *scene, const struct deed *deed, uint64_t k,
     snprintf(where->text, sizeof where->text,
              at ? "%s, %s: killed at place %llx" : "%s, %s: killed before store %llu",
              scene, deed->name, (unsigned long long)(at ? at : k));
-    pid_t child = fork();
+    pid_t child = victim_fork();
     if (child == 0) {
         if (at) {
             hook_arm_place(at);
@@ -214,11 +229,16 @@ static void sweep(const char *scene, const struct deed *deed, struct tally *tall
     bool completed = false;
     hook_forget();
     memset(&swept, 0, sizeof swept);
-    if (!runs_through(deed)) {
-        /* The key it needs was evicted in between, or lies in the damaged part. */
-        CHECK(w.evicting || w.rebuilding);
+    snprintf(where->text, sizeof where->text, "%s, %s", scene, deed->name);
+    int status = run_through(deed);
+    tally->status = status;
+    if (!deed_succeeds(deed, status)) {
+        if (!deed_may_fail(deed, status)) {
+            LCT_FAIL("%s, %s: %s", scene, deed->name, lilcache_status_text(status));
+        }
         return;
     }
+    tally->ran = true;
     tally->stores = hook_shared->count;
     for (size_t i = 0; i < hook_shared->site_count; i++) {
         first[i] = hook_shared->sites[i].first;
@@ -235,6 +255,7 @@ static void sweep(const char *scene, const struct deed *deed, struct tally *tall
         sweep_places(scene, deed, first, places, &before, tally);
     }
     scene_return();
+    image_compare();
     report_places(places, first, tally);
 }
 
@@ -253,6 +274,7 @@ static void work_on(uint64_t item, uint64_t round) {
         if (!options.only || strcmp(options.only, "life") == 0) {
             snprintf(tally->scene, sizeof tally->scene, "life");
             snprintf(tally->deed, sizeof tally->deed, "%s", life_name(item));
+            tally->ran = true;
             life_sweep(item, tally);
         }
         return;
@@ -284,6 +306,8 @@ static void work_on(uint64_t item, uint64_t round) {
     snprintf(tally->deed, sizeof tally->deed, "%s", deed->name);
     if (w.keys[KEY_OLD].present || deed_wants_nothing(deed)) {
         sweep(scene->name, deed, tally);
+    } else {
+        tally->status = LILCACHE_MISS;
     }
 }
 
@@ -381,7 +405,6 @@ static int run(void) {
     bool failed = wait_for(workers, places);
     uint64_t deaths = report_deaths();
     if (!report_table(options.table)) {
-        fprintf(stderr, "an operation stored at a place where nobody died\n");
         failed = true;
     }
     if (options.sites && !report_sites(options.sites)) {
@@ -421,6 +444,9 @@ static error_t parse(int key, char *word, struct argp_state *state) {
     case 'l':
         options.least = strtoull(word, NULL, 10);
         break;
+    case 'p':
+        options.pairs = strtoull(word, NULL, 10);
+        break;
     case 'n':
         options.deaths = strtoull(word, NULL, 10);
         break;
@@ -453,6 +479,7 @@ int main(int argc, char **argv) {
         {"deep", 'd', "N", 0, "deaths in each recovery at most", 0},
         {"stride", 'x', "N", 0, "of long operations one store in N", 0},
         {"least", 'l', "N", 0, "deaths that must happen", 0},
+        {"pairs", 'p', "N", 0, "operations in their scenes to be tried, at least", 0},
         {"sites", 'f', "FILE", 0, "write the places died at", 0},
         {"only", 'o', "SCENE", 0, "only this scene, or life", 0},
         {0}};

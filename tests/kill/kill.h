@@ -17,6 +17,7 @@ struct options {
     uint64_t deep;     /* deaths in each recovery at most; 0: see recovery_deaths */
     uint64_t stride;   /* after the first stores of an operation, one in so many */
     uint64_t least;    /* deaths that must have happened */
+    uint64_t pairs;    /* operations in their scenes that must have been tried */
     const char *sites; /* file for the places died at */
     const char *table; /* file for what happened in each operation in each scene */
     const char *only;  /* scenes whose name contains this */
@@ -26,7 +27,9 @@ struct options {
 struct tally {
     char scene[24];
     char deed[32];
-    uint64_t stores; /* of one undisturbed run */
+    bool ran;        /* it did what it is for in some round */
+    int status;      /* of the last undisturbed run */
+    uint64_t stores; /* of that run */
     uint64_t deaths; /* in the operation */
     uint64_t again;  /* in the recovery, and in the recovery after that */
     uint64_t passed; /* distinct places that an undisturbed run stores at */
@@ -52,6 +55,8 @@ extern struct options options;
 extern struct board *board;
 extern struct where *where;
 
+/* A process that dies by SIGALRM when it hangs. */
+pid_t victim_fork(void);
 /* Wait for a victim. True when it completed instead of dying. */
 bool victim_wait(pid_t child, int *status);
 
@@ -64,7 +69,7 @@ const char *life_name(size_t i);
 void life_sweep(size_t i, struct tally *tally);
 
 /* Writes tallies, and prints their sum: false when an operation passed a place and
- * nobody died there. */
+ * nobody died there, or when too few were tried. */
 bool report_table(const char *path);
 /* Writes the places of all workers. */
 bool report_sites(const char *path);

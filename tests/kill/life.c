@@ -62,7 +62,7 @@ static int64_t act_group(enum act act) { return act == GROUP ? (int64_t)getgid()
 
 /* In a child, so that this process maps nothing. */
 static void make(const char *name) {
-    pid_t child = fork();
+    pid_t child = victim_fork();
     if (child == 0) {
         struct lilcache *cache;
         CHECK_EQ(try_open(name, 0, -1, MIB, &cache), LILCACHE_OK);
@@ -114,7 +114,6 @@ static bool act_existed(enum act act) {
 
 static void judge(enum act act, const char *name, bool completed) {
     struct lilcache *cache;
-    alarm(20);
     CHECK_EQ(try_open(name, 0, act_group(act), MIB, &cache), LILCACHE_OK);
     uint64_t found = 0;
     for (uint64_t n = 0; n < KEYS; n++) {
@@ -157,14 +156,14 @@ void life_sweep(size_t i, struct tally *tally) {
         if (act_existed(act)) {
             make(name);
         }
-        pid_t child = fork();
+        pid_t child = victim_fork();
         if (child == 0) {
             victim(act, name, k);
         }
         completed = victim_wait(child, &status);
         tally->deaths += !completed;
         tally->stores = hook_shared->count;
-        child = fork();
+        child = victim_fork();
         if (child == 0) {
             judge(act, name, completed);
         }

@@ -2,6 +2,11 @@
 #include "kill.h"
 
 static void tally_write(FILE *file, const struct tally *t) {
+    if (!t->ran) {
+        fprintf(file, "%-16s %-24s not tried: %s\n", t->scene, t->deed,
+                lilcache_status_text(t->status));
+        return;
+    }
     fprintf(file, "%-16s %-24s %8llu %8llu %8llu %5llu/%llu%s\n", t->scene, t->deed,
             (unsigned long long)t->stores, (unsigned long long)t->deaths,
             (unsigned long long)t->again, (unsigned long long)t->places,
@@ -9,8 +14,10 @@ static void tally_write(FILE *file, const struct tally *t) {
 }
 
 bool report_table(const char *path) {
-    struct tally sum = {.scene = "all"};
+    struct tally sum = {.scene = "all", .ran = true};
     uint64_t operations = 0;
+    uint64_t others = 0;
+    uint64_t compared = 0;
     FILE *file = path ? fopen(path, "w") : stdout;
     if (!file) {
         fprintf(stderr, "cannot write %s\n", path);
@@ -20,9 +27,10 @@ bool report_table(const char *path) {
             "deaths", "again", "places");
     for (uint64_t i = 0; i < board->items; i++) {
         const struct tally *t = &board->tallies[i];
-        if (t->deaths > 0) {
+        if (t->ran || t->status != LILCACHE_OK) {
             tally_write(file, t);
-            operations++;
+            operations += t->ran;
+            others += !t->ran;
             sum.stores += t->stores;
             sum.deaths += t->deaths;
             sum.again += t->again;
@@ -33,14 +41,30 @@ bool report_table(const char *path) {
     }
     snprintf(sum.deed, sizeof sum.deed, "%llu", (unsigned long long)operations);
     tally_write(file, &sum);
+    for (int i = 0; i < options.jobs; i++) {
+        compared += board->workers[i]->compared;
+    }
     printf(
-        "%llu operations in their scenes: %llu of %llu places died at; %llu deaths in "
-        "them, %llu in recoveries%s%s\n",
-        (unsigned long long)operations, (unsigned long long)sum.places,
-        (unsigned long long)sum.passed, (unsigned long long)sum.deaths,
-        (unsigned long long)sum.again, path ? "; all of them in " : "",
-        path ? path : "");
-    return (!path || fclose(file) == 0) && sum.missed == 0;
+        "%llu operations in their scenes, %llu others find nothing to do there: %llu "
+        "of %llu places died at; %llu deaths in them, %llu in recoveries%s%s\n"
+        "%llu times every byte of the segment compared: no store without a hook\n",
+        (unsigned long long)operations, (unsigned long long)others,
+        (unsigned long long)sum.places, (unsigned long long)sum.passed,
+        (unsigned long long)sum.deaths, (unsigned long long)sum.again,
+        path ? "; all of them in " : "", path ? path : "",
+        (unsigned long long)compared);
+    if (sum.missed != 0) {
+        fprintf(stderr, "an operation stored at a place where nobody died\n");
+    }
+    if (operations < options.pairs) {
+        fprintf(stderr, "fewer operations in their scenes than %llu\n",
+                (unsigned long long)options.pairs);
+    }
+    if (path && fclose(file) != 0) {
+        fprintf(stderr, "cannot write %s\n", path);
+        return false;
+    }
+    return sum.missed == 0 && operations >= options.pairs;
 }
 
 uint64_t report_deaths(void) {

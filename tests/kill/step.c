@@ -6,8 +6,9 @@
  *
  * So every instruction that stores into the segment is a place to die at, those of libc
  * and the lock too. Afterwards each operation is single-stepped by ptrace from start to
- * end, and after every instruction the segment is compared: an instruction that changed
- * it and was not caught by a fault would have been missed. x86-64 only (EFLAGS.TF). */
+ * end. The segment is compared before each instruction that faults have caught, after
+ * every so many others, and at the end: a difference is a store that the faults missed.
+ * x86-64 only (EFLAGS.TF). */
 #include <argp.h>
 #include <linux/futex.h>
 #include <sys/prctl.h>
@@ -22,15 +23,20 @@
 #error "single-stepping a store is written for x86-64"
 #endif
 
-#define DENSE     40
-#define TRAP_FLAG 0x100
-#define PLACES    8192 /* a power of two */
-#define STEPS_MAX 10000
+#define DENSE         40
+#define TRAP_FLAG     0x100
+#define PLACES        8192     /* a power of two */
+#define STEPS_MAX     20000000 /* instructions of an operation that does not hang */
+#define COMPARE_EVERY 4096     /* instructions, among those that never store */
+#define TRACE_SECONDS 300
+#define TRACE_ONE_IN  20 /* operations, another one in each scene */
 
 static struct {
     uint64_t seed;
     uint64_t stride;
     uint64_t least;
+    uint64_t pairs;
+    const char *only;
     bool trace_all;
 } options = {.seed = 1, .stride = 1};
 
@@ -111,78 +117,147 @@ static void stand_aside(void) {
 
 static void restore(void) { memcpy(base, w.saved, SCENE_BYTES); }
 
+static pid_t victim_fork(void) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(HANG_SECONDS);
+    }
+    return child;
+}
+
 static int victim_status(pid_t child) {
     int status;
-    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    alarm(2 * HANG_SECONDS); /* for a child that it left behind, too */
+    CHECK(waitpid(child, &status, 0) == child);
     while (waitpid(-1, NULL, 0) > 0) {
+    }
+    alarm(0);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
+        LCT_FAIL("it hung");
     }
     return status;
 }
 
-static bool runs_through(const struct deed *deed) {
+/* The status of an undisturbed run. */
+static int run_through(const struct deed *deed) {
     restore();
-    pid_t child = fork();
+    pid_t child = victim_fork();
     if (child == 0) {
         arm(0);
-        int result = deed_run(deed);
-        _exit(result == LILCACHE_OK || deed->key == KEY_ABSENT ? 0 : 1);
+        _exit(-deed_run(deed));
     }
     int status = victim_status(child);
     CHECK(WIFEXITED(status));
-    return WEXITSTATUS(status) == 0;
+    return -WEXITSTATUS(status);
 }
 
 static bool lock_was_held(void) {
-    const pthread_mutex_t *mutex = &ct_shard(w.cache)->ctl->sh_mutex;
-    return ((uint32_t)mutex->__data.__lock & FUTEX_OWNER_DIED) != 0;
+    const struct lc_segment *segment = w.cache->segment;
+    bool held = false;
+    for (uint32_t i = 0; i < segment->shard_count; i++) {
+        const pthread_mutex_t *mutex = &segment->shards[i].ctl->sh_mutex;
+        held |= ((uint32_t)mutex->__data.__lock & FUTEX_OWNER_DIED) != 0;
+    }
+    return held;
 }
 
-/* The whole operation, an instruction at a time. Returns how many were taken. */
-static uint64_t trace(const struct deed *deed) {
-    static uint8_t last[SCENE_BYTES];
-    struct user_regs_struct registers;
+/* --- single-stepping -------------------------------------------------------------- */
+
+static struct {
+    uint64_t operations; /* from their first instruction to their last */
+    uint64_t steps;
+} traced;
+
+/* Of an operation: where it is, and the bytes up to which all stores are known. */
+static struct {
+    const struct deed *deed;
+    uint64_t at;
+    uint64_t compared_at;
+    uint8_t bytes[SCENE_BYTES];
+} stepped;
+
+static void no_store_since(void) {
+    if (memcmp(stepped.bytes, base, SCENE_BYTES) != 0) {
+        LCT_FAIL("%s: an instruction from %llx on, before %llx, stores and was not "
+                 "caught",
+                 stepped.deed->name, (unsigned long long)stepped.compared_at,
+                 (unsigned long long)stepped.at);
+    }
+    stepped.compared_at = stepped.at;
+}
+
+/* False: it has ended. */
+static bool step_once(pid_t child) {
+    int status;
+    CHECK(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) == 0);
+    CHECK(waitpid(child, &status, 0) == child);
+    if (WIFSTOPPED(status)) {
+        CHECK(WSTOPSIG(status) == SIGTRAP);
+        stepped.at = (uint64_t)ptrace(PTRACE_PEEKUSER, child,
+                                      offsetof(struct user_regs_struct, rip), NULL);
+        return true;
+    }
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return false;
+}
+
+static void stop_here(void) { raise(SIGSTOP); }
+
+/* The whole operation, an instruction at a time. */
+static void trace(const struct deed *deed) {
     uint64_t steps = 0;
     int status;
     if (deed->verb == V_FORK || deed->verb == V_RAW_FORK ||
         deed->verb == V_SET_WAITING) {
-        return 0; /* its child stores at the same time */
+        return; /* its child stores at the same time */
     }
+    /* Its memory as it is now decides which of its loops libc takes for a copy. */
+    CHECK(deed_succeeds(deed, run_through(deed)));
     restore();
+    alarm(TRACE_SECONDS);
     pid_t child = fork();
     if (child == 0) {
         ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-        raise(SIGSTOP);
+        deed_ready = stop_here;
         deed_run(deed);
         _exit(0);
     }
-    CHECK(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
-    memcpy(last, base, SCENE_BYTES);
-    while (steps < STEPS_MAX) {
-        CHECK(ptrace(PTRACE_GETREGS, child, NULL, &registers) == 0);
-        CHECK(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) == 0);
-        CHECK(waitpid(child, &status, 0) == child);
-        if (!WIFSTOPPED(status)) {
-            return steps;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFSTOPPED(status));
+    CHECK(ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_EXITKILL) == 0);
+    memcpy(stepped.bytes, base, SCENE_BYTES);
+    stepped.deed = deed;
+    bool stored = false;
+    while (step_once(child)) {
+        bool storing = place_known(stepped.at, false);
+        if (++steps == STEPS_MAX) {
+            LCT_FAIL("%s takes more than %d instructions", deed->name, STEPS_MAX);
         }
-        steps++;
-        if (memcmp(last, base, SCENE_BYTES) != 0) {
-            if (!place_known(registers.rip, false)) {
-                LCT_FAIL("%s: the instruction at %llx stores and was not caught",
-                         deed->name, (unsigned long long)registers.rip);
-            }
-            memcpy(last, base, SCENE_BYTES);
+        if (stored) {
+            memcpy(stepped.bytes, base, SCENE_BYTES);
+            stepped.compared_at = stepped.at;
+        } else if (storing || steps % COMPARE_EVERY == 0) {
+            no_store_since();
         }
+        stored = storing;
     }
-    kill(child, SIGKILL);
-    victim_status(child);
-    return steps;
+    no_store_since();
+    alarm(0);
+    traced.steps += steps;
+    traced.operations++;
 }
 
-static void sweep(const struct scene *scene, const struct deed *deed) {
+/* False: there was nothing to do. */
+static bool sweep(const struct scene *scene, const struct deed *deed) {
     bool completed = false;
-    if (!runs_through(deed)) {
-        CHECK(w.evicting);
-        return;
+    snprintf(shared->where, sizeof shared->where, "%s, %s", scene->name, deed->name);
+    int answer = run_through(deed);
+    if (!deed_succeeds(deed, answer)) {
+        if (!deed_may_fail(deed, answer)) {
+            LCT_FAIL("%s, %s: %s", scene->name, deed->name,
+                     lilcache_status_text(answer));
+        }
+        return false;
     }
     judge_note_survivors();
     restore();
@@ -193,7 +268,7 @@ static void sweep(const struct scene *scene, const struct deed *deed) {
         snprintf(shared->where, sizeof shared->where,
                  "%s, %s: killed before store %llu", scene->name, deed->name,
                  (unsigned long long)k);
-        pid_t child = fork();
+        pid_t child = victim_fork();
         if (child == 0) {
             arm(k);
             deed_run(deed);
@@ -206,6 +281,7 @@ static void sweep(const struct scene *scene, const struct deed *deed) {
         CHECK(!fell);
         judge(deed, k, completed, held, held, &before);
     }
+    return true;
 }
 
 static error_t parse(int key, char *word, struct argp_state *state) {
@@ -219,6 +295,12 @@ static error_t parse(int key, char *word, struct argp_state *state) {
         break;
     case 'l':
         options.least = strtoull(word, NULL, 10);
+        break;
+    case 'p':
+        options.pairs = strtoull(word, NULL, 10);
+        break;
+    case 'o':
+        options.only = word;
         break;
     case 'a':
         options.trace_all = true;
@@ -240,39 +322,55 @@ static void without_string_instructions(char **argv) {
     }
 }
 
+static void sweep_scene(size_t number, uint64_t *pairs) {
+    const struct scene *scene = &scenes[number];
+    uint64_t deaths = shared->deaths;
+    snprintf(shared->where, sizeof shared->where, "preparing %s", scene->name);
+    scene_open(scene);
+    base = w.cache->segment->base;
+    for (size_t i = 0; i < deed_count; i++) {
+        const struct deed *deed = &deeds[i];
+        if (!(w.keys[KEY_OLD].present || deed_wants_nothing(deed)) ||
+            !sweep(scene, deed)) {
+            continue;
+        }
+        ++*pairs;
+        if ((number + i) % TRACE_ONE_IN == 0 || options.trace_all) {
+            snprintf(shared->where, sizeof shared->where, "%s, %s: single-stepped",
+                     scene->name, deed->name);
+            trace(deed);
+        }
+    }
+    printf("%-16s %7llu processes killed\n", scene->name,
+           (unsigned long long)(shared->deaths - deaths));
+    fflush(stdout);
+    restore();
+    scene_close();
+}
+
 static void work(double started) {
-    uint64_t steps = 0;
+    uint64_t pairs = 0;
     dice.state = options.seed;
     lct_group = getpid();
     CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
     deed_neighbour = stand_aside;
     for (size_t i = 0; i < scene_count; i++) {
-        uint64_t deaths = shared->deaths;
-        scene_open(&scenes[i]);
-        base = w.cache->segment->base;
-        for (size_t j = 0; j < deed_count; j++) {
-            if (w.keys[KEY_OLD].present || deed_wants_nothing(&deeds[j])) {
-                sweep(&scenes[i], &deeds[j]);
-                if ((i + j) % scene_count == 0 || options.trace_all) {
-                    steps += trace(&deeds[j]);
-                }
-            }
+        if (!options.only || strstr(scenes[i].name, options.only)) {
+            sweep_scene(i, &pairs);
         }
-        printf("%-16s %7llu processes killed\n", scenes[i].name,
-               (unsigned long long)(shared->deaths - deaths));
-        fflush(stdout);
-        restore();
-        scene_close();
     }
     size_t places = 0;
     for (size_t i = 0; i < PLACES; i++) {
         places += shared->places[i] != 0;
     }
-    printf("%llu processes killed, %zu storing instructions, %llu instructions "
-           "single-stepped, nothing lost, nothing missed, %.0f s\n",
-           (unsigned long long)shared->deaths, places, (unsigned long long)steps,
+    printf("%llu processes killed in %llu operations in their scenes, at %zu storing "
+           "instructions; %llu operations single-stepped whole, %llu instructions; "
+           "nothing lost, nothing missed, %.0f s\n",
+           (unsigned long long)shared->deaths, (unsigned long long)pairs, places,
+           (unsigned long long)traced.operations, (unsigned long long)traced.steps,
            lct_seconds() - started);
     CHECK(shared->deaths >= options.least);
+    CHECK(pairs >= options.pairs);
 }
 
 int main(int argc, char **argv) {
@@ -281,6 +379,8 @@ int main(int argc, char **argv) {
         {"stride", 'x', "N", 0, "of long operations one store in N", 0},
         {"trace-all", 'a', NULL, 0, "single-step every operation in every scene", 0},
         {"least", 'l', "N", 0, "deaths that must happen", 0},
+        {"pairs", 'p', "N", 0, "operations in their scenes to be tried, at least", 0},
+        {"only", 'o', "SCENE", 0, "only scenes whose name contains this", 0},
         {0}};
     struct argp parser = {.options = known, .parser = parse};
     argp_parse(&parser, argc, argv, 0, NULL, NULL);
