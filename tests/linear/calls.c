@@ -97,6 +97,20 @@ static void call_go(int worker, struct call *call) {
                      __ATOMIC_RELEASE);
 }
 
+static void count(uint64_t *what) { __atomic_fetch_add(what, 1, __ATOMIC_RELAXED); }
+
+/* A call that was answered BUSY has done nothing: it is in no history, so that whatever
+ * it did all the same has no explanation. */
+static bool call_withdraw(int worker, int64_t result) {
+    if (result != LILCACHE_BUSY) {
+        count(&shared->tries);
+        return false;
+    }
+    count(&shared->busy);
+    shared->logs[worker].count--;
+    return true;
+}
+
 static void call_end(struct call *call, int64_t result) {
     call->op.hit = result >= 0;
     call->op.exists = result == LILCACHE_EXISTS;
@@ -114,8 +128,11 @@ static void do_read(int worker, uint32_t key, const char *name) {
     if (ct_below(&dice, 3) == 0) {
         int64_t result =
             lilcache_pin(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, &view);
-        if (result != LILCACHE_NO_PIN) {
+        if (result == LILCACHE_NO_PIN) {
+            count(&shared->unpinned);
+        } else {
             if (result >= 0) {
+                count(&shared->views);
                 call->op.got = value_read(view.data, result);
             }
             call_end(call, result);
@@ -180,6 +197,15 @@ static void do_store(int worker, uint32_t key, const char *name, int64_t number,
     int64_t ttl =
         lossy && key_expires(key) && ct_below(&dice, 2) == 0 ? 1 : LILCACHE_TTL_NONE;
     call_go(worker, call);
+    if (verb == SET && ttl == LILCACHE_TTL_NONE && ct_below(&dice, 2) == 0) {
+        result = lilcache_try_set(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, buffer,
+                                  length, 7);
+        if (!call_withdraw(worker, result)) {
+            call_end(call, result);
+            return;
+        }
+        call_go(worker, call);
+    }
     PATIENTLY(result, lilcache_set(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, buffer,
                                    length, 7, ttl, modes[verb]));
     call_end(call, result);
@@ -196,6 +222,14 @@ static void do_remove(int worker, uint32_t key, const char *name, enum verb verb
             call->op.got = value_read(buffer, result);
         }
     } else {
+        if (ct_below(&dice, 2) == 0) {
+            result = lilcache_try_delete(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR);
+            if (!call_withdraw(worker, result)) {
+                call_end(call, result);
+                return;
+            }
+            call_go(worker, call);
+        }
         PATIENTLY(result, lilcache_delete(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR));
     }
     call_end(call, result);

@@ -26,7 +26,9 @@ struct shared {
     uint64_t round; /* workers run it; 0 ends */
     uint64_t ready[WORKERS];
     uint64_t torn;
-    struct fate { /* of one worker in this round */
+    uint64_t views, unpinned; /* read under a pin; copied, since there was none */
+    uint64_t tries, busy;     /* try_set and try_delete that did it, and that did not */
+    struct fate {             /* of one worker in this round */
         int worker;
         int signal;     /* SIGKILL or SIGSTOP; 0: nobody's */
         uint64_t after; /* points of the core */
