@@ -168,7 +168,9 @@ static void random_bits(enum region region) {
 }
 
 static void sweep_bursts(enum region region) {
-    uint64_t many = options.sample ? options.sample / PARTS / 2 + 1 : (uint64_t)RANDOM;
+    uint64_t most =
+        region == LOCK ? RANDOM / 8 : RANDOM; /* a lost lock costs seconds */
+    uint64_t many = options.sample ? options.sample / PARTS / 2 + 1 : most;
     for (uint64_t i = 0; i < many && map->bytes[region] > 0 && !time_is_up(); i++) {
         struct damage damage = {
             region, (enum mode)(1 + ct_below(&dice, MODES - 1)),
