@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -244,4 +245,23 @@ int __wrap_fcntl(int fd, int command, ...) {
     void *argument = va_arg(more, void *);
     va_end(more);
     return __real_fcntl(fd, command, argument);
+}
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...) {
+    long words[6];
+    va_list more;
+    va_start(more, number);
+    for (int i = 0; i < 6; i++) {
+        words[i] = va_arg(more, long);
+    }
+    va_end(more);
+    int error = number == SYS_futex ? VERDICT(syscall) : 0;
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    return __real_syscall(number, words[0], words[1], words[2], words[3], words[4],
+                          words[5]);
 }

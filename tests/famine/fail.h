@@ -1,4 +1,5 @@
-/* Every call that the core makes of the C library and that can fail, made to fail.
+/* Every call that the core makes of the C library and that can fail, made to fail; of
+ * syscall the wait for a futex.
  * Linked with --wrap. */
 #ifndef FAIL_H
 #define FAIL_H
@@ -33,6 +34,7 @@
     X(munmap)                                                                          \
     X(fstat)                                                                           \
     X(shm_unlink)                                                                      \
+    X(syscall)                                                                         \
     X(calloc)                                                                          \
     X(pthread_mutex_init)                                                              \
     X(pthread_atfork)

@@ -2,9 +2,9 @@
  * needs.
  *
  * Parts: inject (every call fails), tmpfs (/dev/shm of every size), limits (of the
- * process), files (of the kernel), finish (what another began), cgroup (of memory).
- * Without a part, all of them. Each trial is a process; any signal, any wrong answer
- * and anything left behind ends the run with status 1. */
+ * process), files (of the kernel), finish (what another began), wait (for a lock),
+ * cgroup (of memory). Without a part, all of them. Each trial is a process; any signal,
+ * any wrong answer and anything left behind ends the run with status 1. */
 #include "famine.h"
 
 #include <sched.h>
@@ -196,7 +196,8 @@ static const struct part {
     void (*run)(bool thorough);
 } parts[] = {
     {"inject", inject_run}, {"tmpfs", tmpfs_all},   {"limits", limits_run},
-    {"files", files_run},   {"finish", finish_run}, {"cgroup", cgroup_all},
+    {"files", files_run},   {"finish", finish_run}, {"wait", wait_all},
+    {"cgroup", cgroup_all},
 };
 
 #define PARTS (sizeof parts / sizeof *parts)

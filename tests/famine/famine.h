@@ -51,6 +51,7 @@ void tmpfs_all(bool thorough);
 void limits_all(void);
 void files_all(void);
 void finish_all(void);
+void wait_all(bool thorough);
 void cgroup_all(bool thorough);
 
 /* Before all, and after everything, whatever became of it. */

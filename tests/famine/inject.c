@@ -585,8 +585,13 @@ void inject_all(bool thorough, bool brief) {
     interrupted();
     snprintf(famine_where, sizeof famine_where, "growth of the index");
     famine_trial(grow, NULL);
-    printf("inject: %zu scenes with %llu calls, each fails in every way\n",
-           sizeof scenes / sizeof *scenes, (unsigned long long)most);
+    printf("inject: %zu scenes with %llu calls; each call fails once with each of %zu "
+           "errnos, from then on with %s\n",
+           sizeof scenes / sizeof *scenes, (unsigned long long)most,
+           sizeof errors / sizeof *errors / (brief ? 2 : 1),
+           thorough ? "each but EINTR, EINTR three times"
+                    : "a third of them, another third in the next scene, EINTR three "
+                      "times");
 }
 
 void inject_report(const char *path) {

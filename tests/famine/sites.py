@@ -29,10 +29,15 @@ HARMLESS = {
     "getpid": "cannot fail",
     "pthread_sigmask": "fails for unknown ways, and these are known",
     "raise": "to this thread, in a handler: nothing could be done about it",
-    "syscall": "gettid and get_robust_list of oneself cannot fail",
 }
-# Calls that are left alone: in a handler of SIGBUS, and of a constant.
-ALONE = {"lc_os_map_zeros calls mmap", "lc_os_page_bytes calls sysconf"}
+# Calls that are left alone: in a handler of SIGBUS, of a constant, and gettid and
+# get_robust_list, which cannot fail for oneself.
+ALONE = {
+    "lc_os_map_zeros calls mmap",
+    "lc_os_page_bytes calls sysconf",
+    "lc_os_thread calls syscall",
+    "lc_os_robust_list calls syscall",
+}
 CALL = re.compile(r"<__wrap_(\w+)>$")
 INSTRUCTION = re.compile(r"\s*([0-9a-f]+):\s+(.*)$")
 FUNCTION = re.compile(r"^[0-9a-f]+ <([\w.]+)>:$")
