@@ -44,9 +44,13 @@ static struct met *met;
 static struct met *writers_met[2];
 struct met baseline[SEEDS];
 
+/* With --whole the time begins when the first round is done. */
 static bool time_is_up(void) {
-    bool due = options.whole && round_now == 0;
-    return options.seconds > 0 && !due && lct_seconds() - started > options.seconds;
+    if (options.seconds == 0 || (options.whole && round_now == 0)) {
+        return false;
+    }
+    double from = options.whole ? board->random_from : started;
+    return lct_seconds() - from > options.seconds;
 }
 
 /* --- one damage --------------------------------------------------------------------
@@ -266,6 +270,9 @@ static void work(int number) {
         uint64_t item = __atomic_fetch_add(&board->next, 1, __ATOMIC_SEQ_CST);
         uint64_t index = item / PARTS % state_count;
         round_now = item / (state_count * PARTS);
+        if (round_now > 0 && board->random_from == 0) {
+            board->random_from = lct_seconds();
+        }
         if (time_is_up() || (round_now > 0 && options.seconds == 0)) {
             break;
         }
@@ -379,7 +386,7 @@ int main(int argc, char **argv) {
          0},
         {"only", 'o', "STATE", 0, "only this one", 0},
         {"whole", 'w', NULL, 0,
-         "first every bit of an idle and of a busy state, however long it takes", 0},
+         "first, beyond these seconds, every bit of an idle and of a busy state", 0},
         {"quick", 'q', NULL, 0, "no region swept densely", 0},
         {0}};
     struct argp parser = {.options = known, .parser = parse};

@@ -42,6 +42,7 @@ struct tally {
 struct board {
     uint64_t next;
     uint64_t shown;
+    double random_from; /* when a worker was through with the first round */
     uint64_t operations;
     uint64_t hostile_rounds, hostile_writes;
     uint64_t load_rounds, injected;
