@@ -300,7 +300,7 @@ static int run(void) {
     board = share(sizeof *board);
     prepared = share(sizeof *prepared * STATES_MAX);
     CHECK(state_count <= STATES_MAX);
-    lct_group = getpid();
+    driver = getpid();
     for (size_t i = 0; i < state_count; i++) {
         if (is_wanted(i)) {
             segment_prepare(&states[i], &prepared[i]);
@@ -323,7 +323,7 @@ static int run(void) {
         CHECK(waitpid(workers[i], &status, 0) == workers[i]);
         failed |= status != 0;
     }
-    lct_remove_segments(getpid());
+    lct_remove_segments(driver);
     uint64_t violations = board_report(options.only, options.whole);
     uint64_t flips = 0;
     for (int region = 0; region < REGIONS; region++) {

@@ -91,6 +91,7 @@ extern struct lilcache *cache;
 extern uint8_t *raw; /* the driver's own mapping */
 extern const uint8_t *image;
 extern char name[64];
+extern pid_t driver; /* its objects are removed by this number */
 extern struct met baseline[SEEDS];
 
 /* Bring a segment into that state and keep its bytes. */

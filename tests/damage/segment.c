@@ -12,6 +12,7 @@ struct lilcache *cache;
 uint8_t *raw;
 const uint8_t *image;
 char name[64];
+pid_t driver;
 
 static _Alignas(
     64) uint8_t current[SEGMENT_BYTES]; /* the state's bytes, with our row in them */
@@ -37,7 +38,7 @@ static void map_raw(void) {
 }
 
 static void name_it(void) {
-    snprintf(name, sizeof name, "lct-%d-damage%d", (int)lct_group, (int)getpid());
+    snprintf(name, sizeof name, "lct-%d-damage%d", (int)driver, (int)getpid());
 }
 
 static struct lilcache *open_named(void) {
