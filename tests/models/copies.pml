@@ -31,6 +31,7 @@
 #define reuse_fence 11  /* @twin !stale  no fence between gr_changes and the reuse of the pages */
 #define enter_fence 12  /* @twin !stale  no fence between taking the lock and filling pages */
 #define no_bump     13  /* @twin !stale  the generation is not bumped */
+#define block_fence 14  /* @twin !stale  no fence between expiry and generation */
 #define no_dir      20  /* @spare  gr_dir is left out: gr_changes tells all that matters */
 #define look_slot   21  /* @spare  the slot loaded relaxed: the fence behind it acquires */
 #define look_fence  22  /* @spare  no fence behind the slot: its load acquires */
@@ -69,7 +70,7 @@ inline OVERWRITE() {
 
 inline RECYCLE() {
     /* @code csrc/lc_pin.c lc_pin_any_locked */
-    FENCE(SEQ_CST); /* lc_fence_seq_cst() */
+    FENCE(SEQ_CST); /* lc_fence_seq_cst() @elsewhere pin scan_fence */
     if
     INSTEAD(no_bump, skip)
     :: else ->
@@ -157,7 +158,7 @@ inline LOOK_AT_PAGES() {
 
 inline LOOK_AT_BLOCK() {
     /* @code csrc/lc_read.c read_block_same */
-    FENCE(ACQUIRE); /* lc_fence_acquire() */
+    FENCE(WEAK(block_fence, ACQUIRE)); /* lc_fence_acquire() */
     LOAD(RELAXED, GENERATION, generation) /* lc_load_relaxed(&shard->blocks[hit->block].bl_generation) */
 }
 

@@ -38,8 +38,10 @@ proctype parent() {
     :: spare = 0
     :: spare = 1
     fi;
-    STORE(RELAXED, 1 - spare, 1);
-    FENCE(SEQ_CST);
+    /* @code csrc/lc_pin.c pin_new */
+    STORE(RELAXED, 1 - spare, 1); /* lc_store_relaxed(&row->rw_pin[index], word) */
+    /* @code csrc/lc_pin.c lc_pin_take */
+    FENCE(SEQ_CST); /* lc_fence_seq_cst() @elsewhere pin pin_fence */
     UNLOCK();
     run recycler(spare);
     /* @code csrc/lc_fork.c fork_copy_pins */
@@ -73,7 +75,7 @@ again:
     found = 0;
     /* @code csrc/lc_pin.c lc_pin_any_locked */
     LOAD(ACQUIRE, COPIES, before); /* lc_load_acquire(copies) */
-    FENCE(WEAK(scan_begin, SEQ_CST)); /* lc_fence_seq_cst() */
+    FENCE(WEAK(scan_begin, SEQ_CST)); /* lc_fence_seq_cst() @elsewhere pin scan_fence */
     /* @code csrc/lc_pin.c pin_scan */
     LOAD(WEAK2(scan_load, no_acquires, ACQUIRE), row, pin); /* lc_load_acquire(&row->rw_pin[p]) */
     found = found | pin;
@@ -90,7 +92,8 @@ again:
     :: before != after && !BROKEN(no_recount) -> goto again
     :: else
     fi;
-    STORE(RELAXED, VALUE, 1);
+    /* @code csrc/lc_append.c lc_append_value */
+    STORE(RELAXED, VALUE, 1); /* memcpy(shard->heap + record->value_at */
 end:
     skip
 }

@@ -6,8 +6,10 @@
  * A set is a first page, which holds the number of the second one, and the second page,
  * in which key A has its slot. The group moves from one set to the other and back, so that
  * gr_dir returns to words it had before. Free pages are filled by other groups. Meanwhile
- * A is overwritten, and the block of its old record comes back with a new record of A. A
- * get must not miss, nor return a torn record or an older one than the get before. */
+ * A is overwritten, and the block of its old record comes back with a new record of A. The
+ * holder may die when gr_dir is stored, and its successor repairs; or all groups of the
+ * shard are forgotten and built anew. A get must not miss, but for a group without pages,
+ * nor return a torn record or an older one than the get before. */
 /* @deep -DMOVES=2 */
 #ifndef MOVES
 #define MOVES 2
@@ -36,6 +38,10 @@
 #define no_slot      11  /* @twin !wrong  a slot counts without the comparison */
 #define reuse_early  12  /* @twin !missed  the old pages are reused before gr_changes moves on */
 #define fill_late    13  /* @twin !missed  gr_dir names the pages before the slots are in */
+#define bump_fence   14  /* @twin !wrong  no fence between the bump and the reuse of the bytes */
+#define copy_fence   15  /* @twin !wrong  no acquire fence between copy and generation */
+#define repair_fence 16  /* @twin !missed  no fence between the gr_changes of a repair and the reuse of the pages */
+#define reset_fence  17  /* @twin !missed  no fence between a group's end and the reuse of its pages */
 #define no_dir       20  /* @spare  gr_dir is not compared: gr_changes tells all that matters */
 #define reuse_less   21  /* @spare  a release fence after gr_changes instead of a seq_cst one */
 
@@ -50,6 +56,7 @@
 #define HERE 1
 #define ELSEWHERE 10
 #define GARBAGE 9
+#define NO_PAGES 2
 
 #define LINKED 0
 #define UNLINKED 1
@@ -63,7 +70,7 @@ byte moves, current, content;
 inline SCRIBBLE(set) {
     /* @code csrc/lc_group.c group_take_pages */
     STORE(RELAXED, LIST + set, GARBAGE); /* memset(lc_page_at(shard, pages[i]), 0, LC_PAGE_BYTES) */
-    STORE(RELAXED, SLOT + set, 0)
+    STORE(RELAXED, SLOT + set, 0) /* memset(lc_page_at(shard, pages[i]), 0, LC_PAGE_BYTES) */
 }
 
 inline NAME_PAGES() {
@@ -79,13 +86,32 @@ inline FILL_PAGES() {
     STORE(RELAXED, SLOT + 1 - current, content) /* lc_store_relaxed(&bucket->bk_slot[i], word) */
 }
 
+inline ENTER() {
+    NEXT_HOLDER();
+    /* @code csrc/lc_shard.c lc_shard_enter */
+    FENCE(WEAK(enter_fence, RELEASE)) /* lc_fence_release() */
+}
+
+/* gr_dir is stored; the holder that did it goes on, or has died. */
+inline END_MOVE() {
+    if
+    :: true ->
+        /* @code csrc/lc_group.c group_rebuild */
+        STORE(WEAK(changes_store, RELEASE), CHANGES, moves); /* lc_store_release(&shared->gr_changes */
+        FENCE(LESS(reuse_less, RELEASE, WEAK(reuse_fence, SEQ_CST))) /* lc_fence_seq_cst() */
+    :: true ->
+        ENTER();
+        /* @code csrc/lc_group.c lc_group_repair_locked */
+        STORE(RELEASE, CHANGES, moves); /* lc_store_release(&shared->gr_changes */
+        FENCE(WEAK(repair_fence, SEQ_CST)) /* lc_fence_seq_cst() */
+    fi
+}
+
 proctype writer() {
     do
     :: atomic {
             !over ->
-            NEXT_HOLDER();
-            /* @code csrc/lc_shard.c lc_shard_enter */
-            FENCE(WEAK(enter_fence, RELEASE)) /* lc_fence_release() */
+            ENTER()
         }
     :: atomic {
             moves < MOVES && !over ->
@@ -105,9 +131,21 @@ proctype writer() {
             INSTEAD(reuse_early, SCRIBBLE(current))
             :: else
             fi;
-            /* @code csrc/lc_group.c group_rebuild */
-            STORE(WEAK(changes_store, RELEASE), CHANGES, moves); /* lc_store_release(&shared->gr_changes */
-            FENCE(LESS(reuse_less, RELEASE, WEAK(reuse_fence, SEQ_CST))); /* lc_fence_seq_cst() */
+            END_MOVE();
+            current = 1 - current
+        }
+    :: atomic {
+            moves + 1 < MOVES && !over ->
+            moves++;
+            /* @code csrc/lc_index.c lc_index_reset_locked */
+            STORE(RELEASE, DIR, NO_PAGES); /* lc_store_release(&shard->groups[g].gr_dir, 0) */
+            STORE(RELEASE, CHANGES, moves); /* lc_store_release(&shard->groups[g].gr_changes */
+            FENCE(WEAK(reset_fence, SEQ_CST)); /* lc_fence_seq_cst() */
+            SCRIBBLE(current);
+            moves++;
+            FILL_PAGES();
+            NAME_PAGES();
+            END_MOVE();
             current = 1 - current
         }
     :: atomic {
@@ -121,10 +159,10 @@ proctype writer() {
     :: atomic {
             stage == UNLINKED && !over ->
             /* @code csrc/lc_pin.c lc_pin_any_locked */
-            FENCE(SEQ_CST); /* lc_fence_seq_cst() */
+            FENCE(SEQ_CST); /* lc_fence_seq_cst() @elsewhere pin scan_fence */
             /* @code csrc/lc_block.c lc_run_free_locked */
             STORE(RELEASE, GENERATION, records + 1); /* lc_store_release(&block->bl_generation */
-            FENCE(SEQ_CST); /* lc_fence_seq_cst() */
+            FENCE(WEAK(bump_fence, SEQ_CST)); /* lc_fence_seq_cst() */
             stage = FREED
         }
     :: atomic {
@@ -161,6 +199,10 @@ retry:
             /* @code csrc/lc_read.c read_find_racy */
             LOAD(WEAK(changes_load, ACQUIRE), CHANGES, changes); /* lc_load_acquire(&hit->group->gr_changes) */
             LOAD(WEAK(dir_load, ACQUIRE), DIR, dir) /* lc_load_acquire(&hit->group->gr_dir) */
+        fi;
+        if
+        :: dir == NO_PAGES -> goto next /* a miss that counts */
+        :: else
         fi;
         /* @code csrc/lc_index.h lc_group_bucket */
         LOAD(RELAXED, LIST + dir, page); /* lc_load_relaxed32(&group->list[page - 1]) */
@@ -200,7 +242,7 @@ retry:
             /* @code csrc/lc_read.c read_bytes_racy */
             LOAD(RELAXED, VALUE, value); /* lc_copy_racy(out, shard->heap + record->value_at */
             /* @code csrc/lc_read.c read_block_same */
-            FENCE(ACQUIRE); /* lc_fence_acquire() */
+            FENCE(WEAK(copy_fence, ACQUIRE)); /* lc_fence_acquire() */
             LOAD(RELAXED, GENERATION, after); /* lc_load_relaxed(&shard->blocks[hit->block].bl_generation) */
             if
             :: after != before -> goto retry
@@ -211,8 +253,10 @@ retry:
         fi;
         wrong = wrong || value < newest;
         assert(!wrong);
+        newest = value;
+next:
+        skip;
         d_step {
-            newest = value;
             changes = 0;
             dir = 0;
             page = 0;

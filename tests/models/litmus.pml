@@ -1,5 +1,5 @@
 /* The memory of memory.pml against the textbook: each test is one that C11 forbids, each
- * twin the same with an order less, which C11 allows and the search must find. */
+ * twin the same with an order less, which C11 allows and the search must find. @no-code */
 #define LOCS 2
 #define LOG 4
 #define THREADS 5

@@ -58,7 +58,7 @@ inline SCAN(found) {
     /* @code csrc/lc_pin.c pin_scan */
     LOAD(WEAK(scan_load, ACQUIRE), PIN, found); /* lc_load_acquire(&row->rw_pin[p]) */
     /* @code csrc/lc_pin.c lc_pin_any_locked */
-    FENCE(WEAK(scan_end, ACQUIRE)) /* lc_fence_acquire() */
+    FENCE(WEAK(scan_end, ACQUIRE)) /* lc_fence_acquire() @elsewhere fork no_acquires */
 }
 
 inline UNLINK() {
@@ -71,7 +71,7 @@ proctype recycler() {
     do
     :: NEXT_HOLDER();
         /* @code csrc/lc_shard.c lc_shard_enter */
-        FENCE(RELEASE) /* lc_fence_release() */
+        FENCE(RELEASE) /* lc_fence_release() @elsewhere read enter_fence */
     :: stage == LINKED && rounds < ROUNDS ->
         if
         INSTEAD(scan_first, SCAN(found); UNLINK())
@@ -90,7 +90,7 @@ proctype recycler() {
         :: else ->
             /* @code csrc/lc_block.c lc_run_free_locked */
             STORE(RELEASE, GENERATION, rounds + 1); /* lc_store_release(&block->bl_generation */
-            FENCE(SEQ_CST); /* lc_fence_seq_cst() */
+            FENCE(SEQ_CST); /* lc_fence_seq_cst() @elsewhere read free_fence */
             stage = FREED
         fi;
         found = 0
@@ -127,7 +127,7 @@ proctype reader() {
         :: else
         fi;
         /* @code csrc/lc_read.c read_pages_same */
-        FENCE(ACQUIRE); /* lc_fence_acquire() */
+        FENCE(ACQUIRE); /* lc_fence_acquire() @elsewhere grow pages_fence */
         /* @code csrc/lc_record.h lc_record_read */
         LOAD(RELAXED, HEADER, header); /* lc_load_relaxed32(&raw->rc_stamp) */
         /* @code csrc/lc_pin.c pin_new */
@@ -137,7 +137,7 @@ proctype reader() {
         /* @code csrc/lc_read.c read_pin_racy */
         LOAD(WEAK(look_slot, ACQUIRE), SLOT, again); /* lc_load_acquire(hit->slot) */
         /* @code csrc/lc_read.c read_block_same */
-        FENCE(ACQUIRE); /* lc_fence_acquire() */
+        FENCE(ACQUIRE); /* lc_fence_acquire() @elsewhere read copy_fence */
         LOAD(RELAXED, GENERATION, after); /* lc_load_relaxed(&shard->blocks[hit->block].bl_generation) */
         if
         :: again != word && !BROKEN(no_slot) && !BROKEN(no_look) ||

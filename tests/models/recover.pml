@@ -1,16 +1,18 @@
-/* Lock and recovery: lc_index_change_locked, group_rebuild and lc_recover_locked, whose
- * owner dies anywhere, as does its successor, and that one's [R1, R3, I2, E2, P2].
+/* Recovery: lc_index_change_locked, group_rebuild and lc_recover_locked, whose owner dies
+ * anywhere, as does its successor, and that one's [R1, R2, R3, I2, E2, P2].
  *
  *   intent   kind | slot at, old, new | counts and live bytes before, after
  *   change   arm; slot; marks of dead records; hints; void
- *   rebuild  arm; own new page, copy the slot; gr_dir; count; give old page back; void
+ *   group    arm; own new page, copy the slot; gr_dir; count; give old page back; void
+ *   rebuild  phase; void, no group, no counts, no owners; group; change; no phase
  *
  * A process dies between two instructions, and what it has stored by then stays. So the
  * machine's order does not matter here, but the compiler's does: stores wait in a list,
  * and a death keeps any part of it that C11 allows. A release store is kept only with all
  * that came before it; any other store may be kept without the ones before it, release
- * stores included. lc_fence_death empties the list. Readers raise hits between a death and
- * the recovery. The committed value stays, and afterwards every hint is right. */
+ * stores included. Fences empty the list. Readers raise hits between a death and the
+ * recovery. The committed value stays, and afterwards every hint is right. Left out: the
+ * quick check behind a repair, which may find what is not right, and rebuild. */
 /* @deep -DDEATHS=4 */
 #ifndef DEATHS
 #define DEATHS 3
@@ -21,15 +23,22 @@
 
 #define RELAXED 0
 #define RELEASE 1
+#define SEQ_CST 2
+#define DEATH 3
+#define NO_FENCE 4
 
 #define arm_late     1  /* @twin !wrong  the slot is stored before the intent is armed */
 #define arm_store    2  /* @twin !wrong  the intent is armed relaxed */
 #define arm_fence    3  /* @twin !wrong  no fence behind the arming of a change */
 #define void_store   5  /* @twin !wrong  the intent is voided relaxed */
 #define void_fence   6  /* @twin !wrong  no fence behind the voiding */
-#define group_fence  7  /* @twin !wrong  no fence behind the arming of a rebuild */
+#define group_fence  7  /* @twin !wrong  no fence behind the arming of a group's move */
+#define moved_fence 15  /* @twin !wrong  no fence behind the voiding after a group's move: the line takes the next one's number */
 #define dir_store    8  /* @twin !wrong  gr_dir is stored relaxed */
 #define hits         9  /* @twin !wrong  recovery compares the slot with its hits */
+#define pages_fence 16  /* @twin !wrong  no fence between gr_dir and the giving back of pages */
+#define phase_fence 17  /* @twin !wrong  no fence behind the phase of a rebuild */
+#define no_phase    18  /* @twin !wrong  recovery repairs in the middle of a rebuild */
 #define increments  10  /* @twin !wrong  recovery counts up and down instead of storing values */
 #define no_repair   11  /* @twin !wrong  the intent is ignored */
 #define no_marks    12  /* @twin !wrong  recovery leaves the marks of dead records */
@@ -43,13 +52,13 @@ hidden byte twin;
 #define CHOOSE_TWIN()           c_code { twin = getenv("TWIN") ? atoi(getenv("TWIN")) : 0; }
 #define BROKEN(name)            (twin == name)
 #define WEAK(name, order)       (twin == name -> RELAXED : order)
-#define WITHOUT(name, steps)    if :: twin == name :: else -> steps fi
+#define WITHOUT(name, order)    (twin == name -> NO_FENCE : order)
 #define INSTEAD(name, ...)      :: twin == name -> __VA_ARGS__
 #else
 #define CHOOSE_TWIN()           skip
 #define BROKEN(name)            false
 #define WEAK(name, order)       order
-#define WITHOUT(name, steps)    steps
+#define WITHOUT(name, order)    order
 #define INSTEAD(name, ...)
 #endif
 
@@ -66,11 +75,15 @@ hidden byte twin;
 #define COUNTS 15
 #define LIVE 15   /* + record 1 or 2 */
 #define DEAD 17   /* + record 1 or 2 */
-#define LOCS 20
+#define PHASE 20
+#define NUMBER 21 /* of the group: 0 is ours, of 1 nothing is modelled but its moves */
+#define LOCS 22
 
 #define NONE 0
 #define CHANGE 1
 #define GROUP 2
+#define REBUILD 1 /* of PHASE */
+#define NO_PAGES 2 /* of DIR */
 #define HIT 4
 #define RECORD(slot) ((slot) & 3)
 
@@ -130,7 +143,7 @@ inline KEEP_ALL() {
     }
 }
 
-#define FENCE(order) MAY_DIE(); KEEP_ALL()
+#define FENCE(order) MAY_DIE(); if :: order != NO_FENCE -> KEEP_ALL() :: else fi
 
 /* In order: keep a store, or leave it out, and with it those that must not be without. */
 inline DIE() {
@@ -187,17 +200,18 @@ inline DIE() {
 #define MAY_DIE() if :: deaths < DEATHS -> DIE(); goto next :: true fi
 
 inline ARM(at_, old_, new_) {
-    STORE(RELAXED, AT, at_);
-    STORE(RELAXED, OLD, old_);
-    STORE(RELAXED, NEW, new_);
-    READ(COUNTS, value);
-    STORE(RELAXED, COUNTS_AFTER, value);
-    STORE(RELAXED, COUNTS_AFTER + 1, value - (old_ != 0) + (new_ != 0));
-    STORE(RELAXED, FROM_LIVE, old_ != 0);
-    STORE(RELAXED, FROM_LIVE + 1, 0);
-    STORE(RELAXED, TO_LIVE, 0);
-    STORE(RELAXED, TO_LIVE + 1, new_ != 0);
     /* @code csrc/lc_index.c index_arm */
+    STORE(RELAXED, NUMBER, 0); /* in->in_group = */
+    STORE(RELAXED, AT, at_); /* in->in_slot_at = */
+    STORE(RELAXED, OLD, old_); /* in->in_old = */
+    STORE(RELAXED, NEW, new_); /* in->in_new = */
+    READ(COUNTS, value);
+    STORE(RELAXED, COUNTS_AFTER, value); /* in->in_counts[0] = */
+    STORE(RELAXED, COUNTS_AFTER + 1, value - (old_ != 0) + (new_ != 0)); /* in->in_counts[1] = */
+    STORE(RELAXED, FROM_LIVE, old_ != 0); /* in->in_from_live[0] = */
+    STORE(RELAXED, FROM_LIVE + 1, 0); /* in->in_from_live[1] = */
+    STORE(RELAXED, TO_LIVE, 0); /* in->in_to_live[0] = */
+    STORE(RELAXED, TO_LIVE + 1, new_ != 0); /* in->in_to_live[1] = */
     STORE(WEAK(arm_store, RELEASE), KIND, CHANGE) /* lc_store_release(&in->in_kind, LC_INTENT_SLOT) */
 }
 
@@ -209,7 +223,7 @@ inline MARK_BOTH(gone_, alive_) {
     :: else
     fi;
     if
-    :: alive_ != 0 -> STORE(RELAXED, DEAD + alive_, 0)
+    :: alive_ != 0 -> STORE(RELAXED, DEAD + alive_, 0) /* lc_store_relaxed16(&record->rc_flags */
     :: else
     fi
 }
@@ -217,11 +231,11 @@ inline MARK_BOTH(gone_, alive_) {
 /* in_kind is stored by the caller, since the list must be empty behind it. */
 inline HINTS(which, from, to) {
     READ(COUNTS_AFTER + which, value);
-    STORE(RELAXED, COUNTS, value);
+    /* @code csrc/lc_index.c index_settle */
+    STORE(RELAXED, COUNTS, value); /* lc_store_relaxed(&shard->groups[group].gr_counts */
     if
     :: from != 0 ->
         READ(FROM_LIVE + which, value);
-        /* @code csrc/lc_index.c index_settle */
         STORE(RELAXED, LIVE + from, value) /* lc_store_relaxed(&shard->blocks[from].bl_live */
     :: else
     fi;
@@ -233,16 +247,81 @@ inline HINTS(which, from, to) {
     fi
 }
 
-inline VOID(order) {
-    STORE(order, KIND, NONE)
+#define PLAIN(step) step
+#define VOID(order) STORE(order, KIND, NONE)
+
+inline CHANGE_SLOT(page_, old_, new_) {
+    ARM(page_, old_, new_);
+    /* @code csrc/lc_index.c index_arm */
+    FENCE(WITHOUT(arm_fence, DEATH)); /* lc_fence_death() */
+    /* @code csrc/lc_index.c lc_index_change_locked */
+    STORE(WEAK(slot_store, RELEASE), SLOT + page_, new_); /* lc_store_release(place->slot, new_word) */
+    MARK_BOTH(old_, new_);
+    HINTS(1, old_, new_);
+    /* @code csrc/lc_index.c index_settle */
+    STORE(WEAK(void_store, RELEASE), KIND, NONE); /* lc_store_release(&in->in_kind, LC_INTENT_NONE) */
+    FENCE(WITHOUT(void_fence, DEATH)) /* lc_fence_death() */
+}
+
+/* from: the page of before, if there is one. */
+inline MOVE_GROUP(from_, to_, slot_) {
+    /* @code csrc/lc_group.c group_rebuild */
+    STORE(RELAXED, NUMBER, 0); /* in->in_group = */
+    STORE(RELEASE, KIND, GROUP); /* lc_store_release(&in->in_kind, LC_INTENT_GROUP) */
+    FENCE(WITHOUT(group_fence, DEATH)); /* lc_fence_death() */
+    /* @code csrc/lc_pages.c pages_take_in */
+    STORE(RELAXED, OWNED + to_, 1); /* owners[i] = group + 1 */
+    /* @code csrc/lc_group.c group_put */
+    STORE(RELAXED, SLOT + to_, slot_); /* lc_store_relaxed(&bucket->bk_slot[i], word) */
+    /* @code csrc/lc_group.c group_rebuild */
+    STORE(WEAK(dir_store, RELEASE), DIR, to_); /* lc_store_release(&shared->gr_dir */
+    STORE(RELAXED, COUNTS, slot_ != 0); /* lc_store_relaxed(&shared->gr_counts, counts) */
+    FENCE(WITHOUT(pages_fence, SEQ_CST)); /* lc_fence_seq_cst() */
+    if
+    :: from_ != NO_PAGES ->
+        /* @code csrc/lc_pages.c lc_page_give_locked */
+        STORE(RELAXED, OWNED + from_, 0) /* pages_owner_table(shard, block)[index] = */
+    :: else
+    fi;
+    /* @code csrc/lc_group.c group_rebuild */
+    STORE(RELEASE, KIND, NONE); /* lc_store_release(&in->in_kind, LC_INTENT_NONE) */
+    FENCE(WITHOUT(moved_fence, DEATH)) /* lc_fence_death() */
+}
+
+inline MOVE_OTHER() {
+    /* @code csrc/lc_group.c group_rebuild */
+    STORE(RELAXED, NUMBER, 1); /* in->in_group = */
+    STORE(RELEASE, KIND, GROUP); /* lc_store_release(&in->in_kind, LC_INTENT_GROUP) */
+    FENCE(WITHOUT(group_fence, DEATH)); /* lc_fence_death() */
+    STORE(RELEASE, KIND, NONE); /* lc_store_release(&in->in_kind, LC_INTENT_NONE) */
+    FENCE(WITHOUT(moved_fence, DEATH)) /* lc_fence_death() */
+}
+
+inline FORGET() {
+    /* @code csrc/lc_recover.c recover_set_phase */
+    STORE(RELEASE, PHASE, REBUILD); /* lc_store_release(&shard->ctl->sh_intent.in_phase, phase) */
+    FENCE(WITHOUT(phase_fence, SEQ_CST)); /* lc_fence_seq_cst() */
+    /* @code csrc/lc_recover.c recover_forget */
+    STORE(RELEASE, KIND, NONE); /* lc_store_release(&shard->ctl->sh_intent.in_kind, LC_INTENT_NONE) */
+    /* @code csrc/lc_index.c lc_index_reset_locked */
+    STORE(RELEASE, DIR, NO_PAGES); /* lc_store_release(&shard->groups[g].gr_dir, 0) */
+    STORE(RELAXED, COUNTS, 0); /* lc_store_relaxed(&shard->groups[g].gr_counts, 0) */
+    FENCE(SEQ_CST); /* lc_fence_seq_cst() @elsewhere grow reset_fence */
+    /* @code csrc/lc_pages.c lc_pages_sweep_locked */
+    STORE(RELAXED, OWNED, 0); /* owners[i] = 0 */
+    STORE(RELAXED, OWNED + 1, 0); /* owners[i] = 0 */
+    /* @code csrc/lc_recover.c recover_head */
+    STORE(RELAXED, LIVE + 1, 0); /* lc_store_relaxed(&block->bl_live, 0) */
+    STORE(RELAXED, LIVE + 2, 0) /* lc_store_relaxed(&block->bl_live, 0) */
 }
 
 proctype holder() {
-    byte page, slot, new, value, kind, stored, gone, alive;
+    byte from, page, slot, new, value, kind, stored, gone, alive;
     bit wrong, broken, lasting;
 next:
     atomic {
         d_step {
+            from = 0;
             page = 0;
             slot = 0;
             new = 0;
@@ -253,9 +332,14 @@ next:
             stored = 0
         };
         page = memory[DIR];
-        committed = RECORD(memory[SLOT + page]);
         if
-        :: lost && committed != 0 -> memory[SLOT + page] = committed | HIT
+        :: page != NO_PAGES && memory[PHASE] == NONE ->
+            committed = RECORD(memory[SLOT + page])
+        :: else
+        fi;
+        if
+        :: lost && page != NO_PAGES && RECORD(memory[SLOT + page]) != 0 ->
+            memory[SLOT + page] = memory[SLOT + page] | HIT
         :: true
         fi
     };
@@ -266,6 +350,8 @@ next:
         kind = memory[KIND];
         if
         INSTEAD(no_repair, VOID(RELEASE))
+        :: memory[PHASE] == REBUILD && !BROKEN(no_phase) && !BROKEN(no_repair) ->
+            goto rebuild
         :: else ->
             if
             :: kind == CHANGE ->
@@ -284,19 +370,23 @@ next:
                 fi;
                 if
                 INSTEAD(increments, READ(COUNTS, value);
-                    STORE(RELAXED, COUNTS, value + (stored && memory[NEW] != 0) - (stored && memory[OLD] != 0)))
+                    STORE(RELAXED, COUNTS, value + (stored && memory[NEW] != 0) - (stored && memory[OLD] != 0))) /* @uncited a twin's */
                 :: else -> HINTS(stored, memory[OLD], memory[NEW])
                 fi;
                 MAY_DIE();
-                VOID(RELEASE)
-            :: kind == GROUP ->
+                /* @code csrc/lc_index.c index_settle */
+                STORE(RELEASE, KIND, NONE) /* lc_store_release(&in->in_kind, LC_INTENT_NONE) */
+            :: kind == GROUP && memory[NUMBER] == 1 -> VOID(RELEASE) /* @uncited repair of the other group */
+            :: kind == GROUP && memory[NUMBER] == 0 ->
                 slot = memory[SLOT + page];
-                STORE(RELAXED, COUNTS, slot != 0);
+                /* @code csrc/lc_group.c lc_group_repair_locked */
+                STORE(RELAXED, COUNTS, slot != 0); /* lc_store_relaxed(&shared->gr_counts, ghosts << 32 | live) */
+                FENCE(SEQ_CST); /* lc_fence_seq_cst() @elsewhere grow repair_fence */
                 if
                 INSTEAD(no_sweep, skip)
                 :: else ->
-                    STORE(RELAXED, OWNED + page, 1);
-                    STORE(RELAXED, OWNED + 1 - page, 0)
+                    /* @code csrc/lc_pages.c lc_pages_sweep_locked */
+                    STORE(RELAXED, OWNED + 1 - page, 0) /* owners[i] = 0 */
                 fi;
                 MAY_DIE();
                 /* @code csrc/lc_group.c lc_group_repair_locked */
@@ -304,6 +394,7 @@ next:
             :: else
             fi
         fi;
+recovered:
         MAY_DIE();
         KEEP_ALL(); /* a call into the C library */
         lasting = !BROKEN(no_lasting);
@@ -311,19 +402,20 @@ next:
     fi;
     slot = memory[SLOT + memory[DIR]];
     page = memory[DIR];
-    wrong = RECORD(slot) != committed || memory[KIND] != NONE ||
-            memory[COUNTS] != (RECORD(slot) != 0) ||
+    wrong = page == NO_PAGES || memory[PHASE] != NONE || RECORD(slot) != committed ||
+            memory[KIND] != NONE || memory[COUNTS] != (RECORD(slot) != 0) ||
             memory[LIVE + 1] != (RECORD(slot) == 1) || memory[LIVE + 2] != (RECORD(slot) == 2) ||
             memory[DEAD + 1] == (RECORD(slot) == 1) || memory[DEAD + 2] == (RECORD(slot) == 2) ||
             !memory[OWNED + page] || memory[OWNED + 1 - page];
     assert(!wrong);
-    do
+step:
+    if
     :: steps < STEPS ->
         steps++;
+        READ(DIR, page);
+        READ(SLOT + page, slot);
         if
         :: true ->
-            READ(DIR, page);
-            READ(SLOT + page, slot);
             slot = RECORD(slot);
             if
             :: slot != 0 -> new = 0
@@ -334,34 +426,57 @@ next:
             INSTEAD(arm_late, STORE(RELEASE, SLOT + page, new); MAY_DIE(); KEEP_ALL())
             :: else
             fi;
-            ARM(page, slot, new);
-            /* @code csrc/lc_index.c index_arm */
-            WITHOUT(arm_fence, FENCE(DEATH)); /* lc_fence_death() */
-            /* @code csrc/lc_index.c lc_index_change_locked */
-            STORE(WEAK(slot_store, RELEASE), SLOT + page, new); /* lc_store_release(place->slot, new_word) */
-            MARK_BOTH(slot, new);
-            HINTS(1, slot, new);
-            /* @code csrc/lc_index.c index_settle */
-            STORE(WEAK(void_store, RELEASE), KIND, NONE); /* lc_store_release(&in->in_kind, LC_INTENT_NONE) */
-            WITHOUT(void_fence, FENCE(DEATH)) /* lc_fence_death() */
+            goto change
         :: true ->
-            READ(DIR, page);
-            READ(SLOT + page, slot);
-            /* @code csrc/lc_group.c group_rebuild */
-            STORE(RELEASE, KIND, GROUP); /* lc_store_release(&in->in_kind, LC_INTENT_GROUP) */
-            WITHOUT(group_fence, FENCE(DEATH)); /* lc_fence_death() */
-            STORE(RELAXED, OWNED + 1 - page, 1);
-            STORE(RELAXED, SLOT + 1 - page, slot);
-            /* @code csrc/lc_group.c group_rebuild */
-            STORE(WEAK(dir_store, RELEASE), DIR, 1 - page); /* lc_store_release(&shared->gr_dir */
-            STORE(RELAXED, COUNTS, slot != 0);
-            FENCE(SEQ_CST); /* lc_fence_seq_cst() */
-            STORE(RELAXED, OWNED + page, 0);
-            STORE(RELEASE, KIND, NONE); /* lc_store_release(&in->in_kind, LC_INTENT_NONE) */
-            WITHOUT(void_fence, FENCE(DEATH)) /* lc_fence_death() */
+            from = page;
+            page = 1 - page;
+            goto move
+        :: true ->
+            MOVE_OTHER();
+            goto step
+        :: true -> /* damage was found */
+            KEEP_ALL();
+            committed = RECORD(slot);
+            goto rebuild
         fi
-    :: true -> break
-    od;
+    :: true -> goto leave
+    fi;
+rebuild:
+    FORGET();
+    from = NO_PAGES;
+    page = 0;
+    slot = 0;
+move:
+    MOVE_GROUP(from, page, slot);
+    READ(PHASE, kind);
+    if
+    :: kind != REBUILD -> goto step
+    :: else ->
+        /* What is not marked dead is alive: one record, or none. */
+        new = (!memory[DEAD + 1] -> 1 : (!memory[DEAD + 2] -> 2 : 0));
+        if
+        :: new == 0 -> goto built
+        :: else
+        fi
+    fi;
+change:
+    CHANGE_SLOT(page, slot, new);
+    READ(PHASE, kind);
+    if
+    :: kind != REBUILD -> goto step
+    :: else
+    fi;
+built:
+    /* @code csrc/lc_recover.c recover_rebuild */
+    PLAIN(skip); /* recover_set_phase(shard, LC_PHASE_NONE) */
+    /* @code csrc/lc_recover.c recover_set_phase */
+    STORE(RELEASE, PHASE, NONE); /* lc_store_release(&shard->ctl->sh_intent.in_phase, phase) */
+    FENCE(WITHOUT(phase_fence, SEQ_CST)); /* lc_fence_seq_cst() */
+    if
+    :: lost -> goto recovered
+    :: else -> goto step
+    fi;
+leave:
     KEEP_ALL(); /* unlock */
     broken = !lasting;
     assert(!broken);
