@@ -2,6 +2,8 @@
 
 #include <sys/wait.h>
 
+#include "lc_hash.h"
+
 #define MANY    4
 #define HOLD_US 1000 /* longer than a waiter tries by itself */
 #define CHILD_SECONDS                                                                  \
@@ -10,6 +12,22 @@
 #define NEW_SEED 77
 
 struct world w;
+
+uint64_t world_key(uint32_t n) { return n < KEYS_MAX && w.names[n] ? w.names[n] : n; }
+
+uint64_t world_hash(uint64_t number) {
+    char key[CT_KEY_BYTES + 1];
+    ct_key(number, key);
+    return lc_hash(w.cache->segment->hash_key, key, CT_KEY_BYTES, LILCACHE_KEY_STR);
+}
+
+uint32_t world_shard(uint32_t n) {
+    struct lc_segment *segment = w.cache->segment;
+    if (segment->shard_count == 1) {
+        return 0;
+    }
+    return (uint32_t)(lc_shard_of(segment, world_hash(world_key(n))) - segment->shards);
+}
 
 const struct deed deeds[] = {
     {"set new", V_SET, KEY_NEW, 200},
@@ -71,7 +89,7 @@ static int deed_many(const struct deed *deed) {
     uint8_t types[MANY];
     int64_t results[MANY];
     for (uint32_t i = 0; i < MANY; i++) {
-        ct_key(deed->key + i, keys + i * CT_KEY_BYTES);
+        ct_key(world_key(deed->key + i), keys + i * CT_KEY_BYTES);
         ct_fill(values + i * deed->length, deed->length, NEW_SEED);
         key_lengths[i] = CT_KEY_BYTES;
         key_types[i] = LILCACHE_KEY_STR;
@@ -143,11 +161,12 @@ void (*deed_ready)(void);
 
 /* Starts a process that has the lock when this returns, and gives it up soon. Not where
  * the last owner died: whoever takes the lock then must repair. */
-static pid_t neighbour_start(void) {
-    pthread_mutex_t *mutex = &ct_shard(w.cache)->ctl->sh_mutex;
+static pid_t neighbour_start(uint32_t key) {
+    struct lc_shard *shard = &w.cache->segment->shards[world_shard(key)];
+    pthread_mutex_t *mutex = &shard->ctl->sh_mutex;
     char byte = 0;
     int ends[2];
-    if (w.rebuilding) {
+    if (w.rebuilding || w.repairs) {
         return 0;
     }
     CHECK(pipe(ends) == 0);
@@ -172,8 +191,8 @@ static pid_t neighbour_start(void) {
 static int deed_set_waiting(const struct deed *deed, const uint8_t *value) {
     char key[CT_KEY_BYTES + 1];
     int status;
-    ct_key(deed->key, key);
-    pid_t neighbour = neighbour_start();
+    ct_key(world_key(deed->key), key);
+    pid_t neighbour = neighbour_start(deed->key);
     do {
         status = lilcache_set(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
                               deed->length, 7, LILCACHE_TTL_NONE, LILCACHE_SET);
@@ -195,7 +214,7 @@ int deed_run(const struct deed *deed) {
     int64_t ttl;
     uint64_t values[128];
     int status = LILCACHE_OK;
-    ct_key(deed->key, key);
+    ct_key(world_key(deed->key), key);
     ct_fill(value, deed->length, NEW_SEED);
     if (deed_ready) {
         deed_ready();
@@ -231,7 +250,7 @@ int deed_run(const struct deed *deed) {
         status = deed_set_waiting(deed, value);
         break;
     case V_DELETE:
-        status = ct_delete(w.cache, deed->key);
+        status = ct_delete(w.cache, world_key(deed->key));
         break;
     case V_POP:
         status = plain(lilcache_pop(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old,
@@ -307,8 +326,11 @@ bool deed_succeeds(const struct deed *deed, int status) {
 
 bool deed_may_fail(const struct deed *deed, int status) {
     bool pins = deed->verb == V_PIN || deed->verb == V_PIN_KEPT || deed->verb == V_FORK;
-    /* Its key was evicted, or lies in the damaged part; the scene holds all pins. */
-    return (status == LILCACHE_MISS && (w.evicting || w.rebuilding)) ||
+    /* Its key was evicted, or lies in the damaged part; the scene holds all pins; its
+     * shards are small. */
+    return (status == LILCACHE_VALUE_SIZE &&
+            deed->length > w.cache->segment->header->hd_max_value) ||
+           (status == LILCACHE_MISS && (w.evicting || w.rebuilding)) ||
            (status == LILCACHE_NO_PIN && pins && w.pins > 0);
 }
 
@@ -354,12 +376,13 @@ enum found look(uint32_t n, const struct value *wanted) {
     char key[CT_KEY_BYTES + 1];
     int64_t number;
     if (!wanted->present || !wanted->number) {
-        enum ct_outcome outcome = ct_get(w.cache, n, wanted->seed, wanted->length);
+        enum ct_outcome outcome =
+            ct_get(w.cache, world_key(n), wanted->seed, wanted->length);
         return outcome == CT_MISS                       ? FOUND_NOTHING
                : outcome == CT_RIGHT && wanted->present ? FOUND_IT
                                                         : FOUND_OTHER;
     }
-    ct_key(n, key);
+    ct_key(world_key(n), key);
     int64_t result =
         lilcache_get(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &number, 8);
     if (result == LILCACHE_MISS) {
@@ -384,13 +407,30 @@ static bool is(uint32_t n, const struct value *wanted) {
 enum found (*verify_look)(uint32_t n, const struct value *wanted) = look;
 const bool *(*verify_changed)(void);
 
+/* A clear goes shard by shard: the first key of each tells whether it was there. */
+static void note_cleared(bool completed, bool cleared[SHARDS_MAX]) {
+    uint32_t count = w.cache->segment->shard_count;
+    for (uint32_t n = 0, seen = 0; n < KEY_FREE + w.used && seen < (1u << count) - 1;
+         n++) {
+        uint32_t shard = world_shard(n);
+        if (w.keys[n].present && !(seen & 1u << shard)) {
+            seen |= 1u << shard;
+            cleared[shard] = completed || look(n, &w.keys[n]) == FOUND_NOTHING;
+        }
+    }
+}
+
 void verify_keys(const struct deed *deed, bool completed) {
     static const struct value nothing = {0};
     const bool *changed = verify_changed ? verify_changed() : NULL;
-    bool cleared = deed->verb == V_CLEAR &&
-                   (completed || look(KEY_OLD, &w.keys[KEY_OLD]) == FOUND_NOTHING);
+    bool cleared_shards[SHARDS_MAX] = {false};
+    CHECK(w.cache->segment->shard_count <= SHARDS_MAX);
+    if (deed->verb == V_CLEAR) {
+        note_cleared(completed, cleared_shards);
+    }
     for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
         bool concerned = deed_concerns(deed, n);
+        bool cleared = deed->verb == V_CLEAR && cleared_shards[world_shard(n)];
         if (n == KEY_SPARE || (changed && !changed[n] && !concerned && !cleared)) {
             continue;
         }

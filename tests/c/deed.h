@@ -28,20 +28,30 @@ struct value {
     uint64_t length;
 };
 
+#define SHARDS_MAX 2
+
 /* The segment under test and what has been committed to it. */
 struct world {
     struct lilcache *cache;
     uint8_t *saved;
     struct value keys[KEYS_MAX];
-    uint32_t used;   /* keys from KEY_FREE on */
-    bool evicting;   /* a key may be missing */
-    bool rebuilding; /* the index is damaged: it is made anew */
-    uint64_t pins;   /* held by this process */
-    bool emptying;   /* nothing can be saved: all keys may be missing */
+    uint64_t names[KEYS_MAX]; /* key n is ct_key's number so much; 0: number n */
+    uint32_t used;            /* keys from KEY_FREE on */
+    bool evicting;            /* a key may be missing */
+    bool rebuilding;          /* the index is damaged: it is made anew */
+    uint64_t repairs;         /* that a dead process has left to be done */
+    uint64_t pins;            /* held by this process */
+    bool emptying;            /* nothing can be saved: all keys may be missing */
     struct ct_random random;
 };
 
 extern struct world w;
+
+/* The number by which ct_key makes key n of the world. */
+uint64_t world_key(uint32_t n);
+/* The hash of ct_key's key of this number, and its shard's number. */
+uint64_t world_hash(uint64_t number);
+uint32_t world_shard(uint32_t n);
 
 enum verb {
     V_SET,

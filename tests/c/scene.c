@@ -1,5 +1,7 @@
 #include "scene.h"
 
+#include "lc_index.h"
+
 #define VIEWS 8
 
 uint64_t scene_seed = 1;
@@ -7,7 +9,7 @@ uint64_t scene_seed = 1;
 static void put(uint32_t n, uint64_t length, int64_t ttl) {
     uint64_t seed = ct_random(&w.random) | 1;
     CHECK(n < KEYS_MAX);
-    CHECK_EQ(ct_set_ttl(w.cache, n, seed, length, ttl), LILCACHE_OK);
+    CHECK_EQ(ct_set_ttl(w.cache, world_key(n), seed, length, ttl), LILCACHE_OK);
     w.keys[n] = (struct value){.present = true, .seed = seed, .length = length};
 }
 
@@ -326,6 +328,73 @@ static void scene_cleared(void) {
     put_roles();
 }
 
+/* Keys of one home bucket, however many pages their group has, and others of the group:
+ * the operations' new key finds no place, and somebody must go for it. */
+#define CROWD      175
+#define BYSTANDERS 70
+#define HOME_BITS  9
+
+static void name_crowd(void) {
+    struct lc_shard *shard = ct_shard(w.cache);
+    uint64_t home = world_hash(1 << 16);
+    uint32_t group = lc_group_of(shard, home);
+    uint64_t bucket = lc_tag_of(home) >> (LC_TAG_BITS - HOME_BITS);
+    uint32_t crowd = 0;
+    uint32_t others = 0;
+    for (uint64_t number = 1 << 16; crowd <= CROWD || others < BYSTANDERS; number++) {
+        uint64_t hash = world_hash(number);
+        bool same = lc_tag_of(hash) >> (LC_TAG_BITS - HOME_BITS) == bucket;
+        if (lc_group_of(shard, hash) != group) {
+            continue;
+        }
+        if (same && crowd <= CROWD) {
+            w.names[crowd == CROWD ? KEY_NEW : KEY_FREE + BYSTANDERS + crowd] = number;
+            crowd++;
+        } else if (!same && others < BYSTANDERS) {
+            w.names[KEY_FREE + others++] = number;
+        }
+    }
+}
+
+static void scene_one_bucket(void) {
+    scene_begin(true);
+    name_crowd();
+    put_roles();
+    for (int i = 0; i < BYSTANDERS + CROWD; i++) {
+        step_crumb();
+    }
+    CHECK(ct_stat(w.cache, "index_evictions") > 0);
+}
+
+/* What goes over several keys goes from one shard to the other. */
+static void scene_two_shards(void) {
+    struct lilcache_options options = {
+        .name = "test",
+        .size_bytes = SCENE_BYTES,
+        .max_value_bytes = 64 << 10,
+        .flags = LILCACHE_ANONYMOUS,
+        .cores = 2,
+        .owner = -1,
+        .group = -1,
+    };
+    struct lilcache_error error;
+    CHECK_EQ(lilcache_open(&options, &w.cache, &error), LILCACHE_OK);
+    CHECK_EQ(w.cache->segment->shard_count, 2);
+    w.saved = malloc(SCENE_BYTES);
+    w.random.state = scene_seed;
+    put_roles();
+    for (int i = 0; i < 60; i++) {
+        put_next(ct_below(&w.random, 1000));
+    }
+    bool both[2] = {false, false};
+    bool many[2] = {false, false};
+    for (uint32_t i = 0; i < 4; i++) {
+        both[world_shard(KEY_FREE + i)] = true;
+        many[world_shard(KEY_MANY + i)] = true;
+    }
+    CHECK(both[0] && both[1] && many[0] && many[1]);
+}
+
 /* A process that dies inside the lock. */
 static void die_inside(void) {
     pid_t child = fork();
@@ -358,6 +427,26 @@ static void scene_damaged_table(void) {
     w.evicting = true;
 }
 
+/* A dead process has left an intent that makes no sense. */
+static void scene_damaged_intent(void) {
+    scene_begin(false);
+    put_roles();
+    for (int i = 0; i < 60; i++) {
+        put_next(ct_below(&w.random, 1000));
+    }
+    struct shm_intent *intent = &ct_shard(w.cache)->ctl->sh_intent;
+    intent->in_slot_at = UINT64_MAX;
+    intent->in_group = UINT64_MAX;
+    intent->in_kind = LC_INTENT_SLOT;
+    w.repairs = 1;
+    die_inside();
+}
+
+static void scene_damaged_group_intent(void) {
+    scene_damaged_intent();
+    ct_shard(w.cache)->ctl->sh_intent.in_kind = LC_INTENT_GROUP;
+}
+
 static void scene_emptying(void) {
     scene_damaged_table();
     ct_shard(w.cache)->ctl->sh_intent.in_phase = LC_PHASE_EMPTY;
@@ -385,6 +474,10 @@ const struct scene scenes[] = {
     {"emptying", scene_emptying},
     {"checksums", scene_checksums},
     {"ghost", scene_ghost},
+    {"one bucket", scene_one_bucket},
+    {"two shards", scene_two_shards},
+    {"intent, slot", scene_damaged_intent},
+    {"intent, group", scene_damaged_group_intent},
 };
 const size_t scene_count = sizeof scenes / sizeof *scenes;
 

@@ -49,8 +49,8 @@ void judge(const struct deed *deed, uint64_t k, bool completed, uint64_t repairs
     if (w.rebuilding) {
         CHECK(w.emptying || after.emptied == 0);
     } else {
-        CHECK(after.repaired >= before->repaired + repairs_least);
-        CHECK(after.repaired <= before->repaired + repairs_most);
+        CHECK(after.repaired >= before->repaired + lc_max64(repairs_least, w.repairs));
+        CHECK(after.repaired <= before->repaired + repairs_most + w.repairs);
         CHECK_EQ(after.rebuilt, 0);
         CHECK_EQ(after.emptied, 0);
     }
