@@ -4,7 +4,6 @@
 
 #include "lc_hash.h"
 
-#define MANY    4
 #define HOLD_US 1000 /* longer than a waiter tries by itself */
 #define CHILD_SECONDS                                                                  \
     20 /* a process that a deed starts takes no longer, or it hangs                    \

@@ -28,6 +28,7 @@ struct value {
     uint64_t length;
 };
 
+#define MANY       4 /* keys of a deed that goes over several */
 #define SHARDS_MAX 2
 
 /* The segment under test and what has been committed to it. */

@@ -317,7 +317,7 @@ static void sweep_write(const char *scene) {
     }
     for (uint32_t k = 0; k < count; k++) {
         r.key = keys[k];
-        ct_key(r.key, r.name);
+        ct_key(world_key(r.key), r.name);
         for (size_t i = 0; i < READINGS && !time_is_up(); i++) {
             sweep(scene, &readings[i], stores);
         }
@@ -328,7 +328,8 @@ static void sweep_scene(const struct scene *scene, int part) {
     size_t number = 0;
     snprintf(where, 200, "preparing %s", scene->name);
     scene_open(scene);
-    if (!w.rebuilding) {
+    /* A read and a write of one key meet in one shard. */
+    if (!w.rebuilding && w.cache->segment->shard_count == 1) {
         switch_watch(w.cache->segment->base);
         memcpy(w.cache->segment->base, w.saved, SCENE_BYTES);
         switch_save();

@@ -40,7 +40,7 @@ static uint64_t place_of(uint32_t n) {
     char key[CT_KEY_BYTES + 1];
     struct lc_key made;
     struct lc_found found;
-    ct_key(n, key);
+    ct_key(world_key(n), key);
     CHECK_EQ(lc_key_make(w.cache->segment, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &made),
              LILCACHE_OK);
     return lc_index_find_locked(ct_shard(w.cache), made.hash, key, CT_KEY_BYTES,

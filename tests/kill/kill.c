@@ -275,7 +275,8 @@ static void work_on(uint64_t item, uint64_t round) {
             snprintf(tally->scene, sizeof tally->scene, "life");
             snprintf(tally->deed, sizeof tally->deed, "%s", life_name(item));
             tally->ran = true;
-            life_sweep(item, tally);
+            bool sample = plan.deep > 0 || options.seconds > 0;
+            life_sweep(item, sample ? 1 : 0, &dice, tally);
         }
         return;
     }

@@ -66,7 +66,8 @@ bool enough(void);
 /* Creating, attaching to, replacing and leaving a segment. */
 extern const size_t life_count;
 const char *life_name(size_t i);
-void life_sweep(size_t i, struct tally *tally);
+/* most: deaths of each next opener; 0: at each of its steps. */
+void life_sweep(size_t i, uint64_t most, struct ct_random *dice, struct tally *tally);
 
 /* Writes tallies, and prints their sum: false when an operation passed a place and
  * nobody died there, or when too few were tried. */

@@ -1,7 +1,7 @@
 /* The life of segments: a process dies before every store and every system call of
  * creating one, attaching, replacing, retiring and leaving. Whoever comes next gets a
- * working segment, with what was in it if there was something, and no object is left.
- */
+ * working segment, with what was in it if there was something, and no object is left;
+ * also when whoever comes next dies on the way, and another one comes. */
 #include "kill.h"
 
 #include <fcntl.h>
@@ -10,6 +10,9 @@
 
 #define KEYS  40
 #define BYTES 500
+
+#define CUT_BYTES   4096 /* of the object are left */
+#define COUNT_EVERY 16   /* samples after so many deaths know how long an opening is */
 
 enum act {
     CREATE,
@@ -24,6 +27,8 @@ enum act {
     SMALL,
     NO_MODE,
     NO_ROOM,
+    GONE,
+    CUT,
 };
 
 static const char *const act_names[] = {
@@ -39,6 +44,8 @@ static const char *const act_names[] = {
     "refuse a bad size",
     "create, fchmod fails",
     "create, no memory",
+    "find no name any more",
+    "find it cut short",
 };
 const size_t life_count = sizeof act_names / sizeof *act_names;
 const char *life_name(size_t i) { return act_names[i]; }
@@ -78,10 +85,30 @@ static bool act_fails(enum act act) {
     return act == NOTHING || act == SMALL || act == NO_MODE || act == NO_ROOM;
 }
 
-static void victim(enum act act, const char *name, uint64_t k) {
+/* Somebody has removed the object, or cut it; look whether it is still there. */
+static void spoil(enum act act, const char *object, struct lilcache *cache) {
+    if (act == GONE) {
+        CHECK(shm_unlink(object) == 0);
+        cache->segment->calls = UINT64_MAX; /* it is not looked up at each call */
+    } else {
+        int fd = shm_open(object, O_RDWR, 0);
+        CHECK(fd >= 0 && ftruncate(fd, CUT_BYTES) == 0 && close(fd) == 0);
+    }
+}
+
+static void victim(enum act act, const char *name, const char *object, uint64_t k) {
     struct lilcache *cache;
     hook_watch_mmap();
-    if (act == RETIRE || act == CLOSE) {
+    if (act == GONE || act == CUT) {
+        CHECK_EQ(try_open(name, 0, -1, MIB, &cache), LILCACHE_OK);
+        spoil(act, object, cache);
+        hook_arm(k);
+        int status = LILCACHE_OK;
+        for (int i = 0; i < 3; i++) { /* the second call finds out why */
+            status = ct_set(cache, 0, 0, BYTES);
+        }
+        CHECK_EQ(status, LILCACHE_RETIRED);
+    } else if (act == RETIRE || act == CLOSE) {
         CHECK_EQ(try_open(name, 0, -1, MIB, &cache), LILCACHE_OK);
         hook_arm(k);
         if (act == RETIRE) {
@@ -109,7 +136,14 @@ static void victim(enum act act, const char *name, uint64_t k) {
 
 /* There was a segment before. */
 static bool act_existed(enum act act) {
-    return act == ATTACH || act == RECREATE || act == RETIRE || act == CLOSE;
+    return act == ATTACH || act == RECREATE || act == RETIRE || act == CLOSE ||
+           act == GONE || act == CUT;
+}
+
+/* Death leaves an object behind that is not what it was, or not yet. */
+static bool act_leaves(enum act act) {
+    return act == CREATE || act == ATTACH || act == RECREATE || act == RETIRE ||
+           act == CLOSE || act == GROUP;
 }
 
 static void judge(enum act act, const char *name, bool completed) {
@@ -122,7 +156,8 @@ static void judge(enum act act, const char *name, bool completed) {
         found += outcome == CT_RIGHT;
     }
     bool existed = act_existed(act);
-    bool emptied = !existed || (completed && (act == RECREATE || act == RETIRE));
+    bool emptied = !existed || act == GONE || act == CUT ||
+                   (completed && (act == RECREATE || act == RETIRE));
     bool kept = act == ATTACH || act == CLOSE;
     CHECK(found == KEYS || (!kept && found == 0));
     CHECK(!emptied || found == 0);
@@ -138,7 +173,72 @@ static void judge(enum act act, const char *name, bool completed) {
     _exit(0);
 }
 
-void life_sweep(size_t i, struct tally *tally) {
+/* The act up to its k-th step. True: it completed. */
+static bool die_at(enum act act, const char *name, const char *object, uint64_t k) {
+    int status;
+    if (act_existed(act)) {
+        make(name);
+    }
+    pid_t child = victim_fork();
+    if (child == 0) {
+        victim(act, name, object, k);
+    }
+    return victim_wait(child, &status);
+}
+
+static void judge_in_child(enum act act, const char *name, const char *object,
+                           bool completed) {
+    pid_t child = victim_fork();
+    if (child == 0) {
+        judge(act, name, completed);
+    }
+    lct_join(child);
+    CHECK(shm_open(object, O_RDONLY, 0) < 0);
+}
+
+/* Who comes next, up to the l-th step. True: it completed. */
+static bool open_until(enum act act, const char *name, uint64_t l) {
+    int status;
+    pid_t child = victim_fork();
+    if (child == 0) {
+        struct lilcache *cache;
+        hook_watch_mmap();
+        hook_arm(l);
+        CHECK_EQ(try_open(name, 0, act_group(act), MIB, &cache), LILCACHE_OK);
+        hook_disarm();
+        _exit(0);
+    }
+    return victim_wait(child, &status);
+}
+
+/* A death at each step of the act, and then at each step of the next one's opening, or
+ * at `most` of them by chance. */
+static void sweep_openers(enum act act, const char *name, const char *object,
+                          uint64_t most, struct ct_random *dice, struct tally *tally) {
+    uint64_t steps = tally->stores;
+    uint64_t opening = 1; /* steps of an opening that nobody disturbs */
+    for (uint64_t k = 1; k <= steps && !enough(); k++) {
+        for (uint64_t i = most && k % COUNT_EVERY != 1;
+             i <= (most ? lc_min64(most, opening) : opening); i++) {
+            uint64_t l = i == 0 || !most ? i : 1 + ct_below(dice, opening);
+            snprintf(where->text, sizeof where->text,
+                     "%s: killed before step %llu, the next one before step %llu",
+                     act_names[act], (unsigned long long)k, (unsigned long long)l);
+            if (die_at(act, name, object, k)) {
+                /* This time it had less to do. */
+                judge_in_child(act, name, object, true);
+                break;
+            }
+            tally->deaths++;
+            bool completed = open_until(act, name, l);
+            tally->again += !completed;
+            opening = i == 0 ? hook_shared->count : opening;
+            judge_in_child(act, name, object, false);
+        }
+    }
+}
+
+void life_sweep(size_t i, uint64_t most, struct ct_random *dice, struct tally *tally) {
     enum act act = (enum act)i;
     uint64_t places[HOOK_SITES] = {0};
     uint64_t first[HOOK_SITES] = {0};
@@ -150,28 +250,18 @@ void life_sweep(size_t i, struct tally *tally) {
     report_places_before(places);
     hook_forget();
     for (uint64_t k = 1; !completed && !enough(); k++) {
-        int status;
         snprintf(where->text, sizeof where->text, "%s: killed before step %llu",
                  act_names[i], (unsigned long long)k);
-        if (act_existed(act)) {
-            make(name);
-        }
-        pid_t child = victim_fork();
-        if (child == 0) {
-            victim(act, name, k);
-        }
-        completed = victim_wait(child, &status);
+        completed = die_at(act, name, object, k);
         tally->deaths += !completed;
         tally->stores = hook_shared->count;
-        child = victim_fork();
-        if (child == 0) {
-            judge(act, name, completed);
-        }
-        lct_join(child);
-        CHECK(shm_open(object, O_RDONLY, 0) < 0);
+        judge_in_child(act, name, object, completed);
     }
     for (size_t site = 0; site < hook_shared->site_count; site++) {
         first[site] = hook_shared->sites[site].first;
     }
     report_places(places, first, tally);
+    if (act_leaves(act)) {
+        sweep_openers(act, name, object, most, dice, tally);
+    }
 }

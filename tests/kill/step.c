@@ -23,7 +23,6 @@
 #error "single-stepping a store is written for x86-64"
 #endif
 
-#define DENSE         40
 #define TRAP_FLAG     0x100
 #define PLACES        8192     /* a power of two */
 #define STEPS_MAX     20000000 /* instructions of an operation that does not hang */
@@ -33,12 +32,13 @@
 
 static struct {
     uint64_t seed;
+    uint64_t dense; /* stores of an operation, each of them died at */
     uint64_t stride;
     uint64_t least;
     uint64_t pairs;
     const char *only;
     bool trace_all;
-} options = {.seed = 1, .stride = 1};
+} options = {.seed = 1, .stride = 1, .dense = 40};
 
 /* Shared by the driver and its victims. */
 static struct shared {
@@ -263,7 +263,7 @@ static bool sweep(const struct scene *scene, const struct deed *deed) {
     restore();
     struct figures before = judge_figures();
     for (uint64_t k = 1; !completed;
-         k += k < DENSE ? 1 : 1 + ct_below(&dice, 2 * options.stride - 1)) {
+         k += k < options.dense ? 1 : 1 + ct_below(&dice, 2 * options.stride - 1)) {
         restore();
         snprintf(shared->where, sizeof shared->where,
                  "%s, %s: killed before store %llu", scene->name, deed->name,
@@ -295,6 +295,9 @@ static error_t parse(int key, char *word, struct argp_state *state) {
         break;
     case 'l':
         options.least = strtoull(word, NULL, 10);
+        break;
+    case 'd':
+        options.dense = strtoull(word, NULL, 10);
         break;
     case 'p':
         options.pairs = strtoull(word, NULL, 10);
@@ -376,6 +379,7 @@ static void work(double started) {
 int main(int argc, char **argv) {
     static const struct argp_option known[] = {
         {"seed", 's', "N", 0, "choices", 0},
+        {"dense", 'd', "N", 0, "of each operation the first N stores", 0},
         {"stride", 'x', "N", 0, "of long operations one store in N", 0},
         {"trace-all", 'a', NULL, 0, "single-step every operation in every scene", 0},
         {"least", 'l', "N", 0, "deaths that must happen", 0},
