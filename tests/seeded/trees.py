@@ -11,7 +11,7 @@ from .running import Outcome, run_limited
 from .suites import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("csrc", "lilcache", "tests", "pyproject.toml", "Makefile")
+COPIED = ("csrc", "lilcache", "tests", "build_ffi.py", "pyproject.toml", "Makefile")
 COMPILER = ROOT / "build" / "seeded-cc"
 BUILD_SECONDS = 600.0
 
