@@ -244,13 +244,15 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
     while (at < fill) {
         struct lc_record record;
         struct lc_place place;
-        if (slice->freed >= freed_wanted || slice->walked >= walk_max ||
-            !evict_may_relocate(slice, 1)) {
+        if (slice->freed >= freed_wanted || slice->walked >= walk_max) {
             return false;
         }
         if (!lc_record_read(shard, start + at, &record) || at + record.total > fill) {
             evict_purge(shard, head);
             break;
+        }
+        if (!evict_may_relocate(slice, record.total)) {
+            return false; /* nothing is dropped for want of time: the next call */
         }
         uint64_t relocated = slice->relocated_bytes;
         lc_hash64 hash =

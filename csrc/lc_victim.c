@@ -1,7 +1,7 @@
 /* The choice of victims.
  *
- * In order: the run that the index waits for; runs of an older epoch; wholly dead or
- * expired runs; mostly dead ones, which are cleaned and lose nothing; then S3-FIFO: the
+ * In order: the run that the index waits for, if what lives in it has room elsewhere;
+ * runs of an older epoch; wholly dead or expired runs; mostly dead ones, which are cleaned and lose nothing; then S3-FIFO: the
  * oldest of small while small holds more than a tenth of the live bytes, else the
  * oldest of main. A pinned run goes to its queue's end.
  *
@@ -174,6 +174,26 @@ static uint32_t victim_for_index(struct lc_shard *shard) {
     return head;
 }
 
+/* What lives in the index's way moves elsewhere. Where there is no room for it, what is
+ * useless goes first, and the index waits. */
+static void victim_set_for_index(struct lc_shard *shard, uint32_t head) {
+    const struct shm_block *block = &shard->blocks[head];
+    uint64_t live = victim_live_bytes(block);
+    bool room = live < (uint64_t)shard->ctl->sh_free_blocks << shard->block_shift;
+    struct victim_survey survey = {.useless = LC_NO_BLOCK};
+    if (!room) {
+        victim_survey(shard, &survey);
+    }
+    if (survey.useless != LC_NO_BLOCK) {
+        lc_run_seal_locked(shard, survey.useless);
+        victim_set(shard, survey.useless, LC_VICTIM_POLICY);
+    } else {
+        victim_set(shard, head,
+                   room || live * 2 < block->bl_fill ? LC_VICTIM_CLEAN
+                                                     : LC_VICTIM_POLICY);
+    }
+}
+
 bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
     struct shm_shard *ctl = shard->ctl;
     struct victim_survey survey;
@@ -182,15 +202,20 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
     uint32_t victim = lc_load_relaxed32(&ctl->sh_victim);
     if (victim < shard->block_count &&
         lc_word_state(shard->blocks[victim].bl_word) == LC_BLOCK_SEALED) {
+        if (forced) { /* who forces it drops what lives there: rather what is useless */
+            victim_survey(shard, &survey);
+            if (survey.useless != LC_NO_BLOCK) {
+                lc_run_seal_locked(shard, survey.useless);
+                victim_set(shard, survey.useless, LC_VICTIM_POLICY);
+            }
+        }
         return true;
     }
     lc_evict_unpark_locked(shard);
     victim_note_traffic(shard);
     uint32_t head = victim_for_index(shard);
     if (head != LC_NO_BLOCK) {
-        const struct shm_block *block = &shard->blocks[head];
-        bool mostly_dead = victim_live_bytes(block) * 2 < block->bl_fill;
-        victim_set(shard, head, mostly_dead ? LC_VICTIM_CLEAN : LC_VICTIM_POLICY);
+        victim_set_for_index(shard, head);
         return true;
     }
     for (int passed = 0; passed <= VICTIM_PINNED_MAX; passed++) {

@@ -8,6 +8,7 @@
 #include "lc_pages.h"
 #include "lc_recover.h"
 #include "lc_shard.h"
+#include "lc_victim.h"
 
 static struct lilcache *cache;
 static struct lc_shard *shard;
@@ -78,6 +79,71 @@ TEST(of_open_runs_alone_the_fullest_goes, 20) {
     for (uint64_t n = 0; n < 30; n++) {
         CHECK(ct_get(cache, n, n, 100) == CT_MISS);
     }
+    recovers();
+}
+
+static void make_useless(uint32_t but) {
+    for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
+        if (state_of(b) == LC_BLOCK_FREE && b != but) {
+            lc_block_set_locked(shard, b, LC_BLOCK_SEALED, LC_SMALL, 1);
+            shard->ctl->sh_free_blocks--;
+        }
+    }
+}
+
+/* A run is being cleaned, what lives in it still there; the others hold nothing that is
+ * visible. Who needs room at once takes one of those. */
+TEST(what_is_useless_goes_before_a_run_that_is_being_cleaned, 20) {
+    fresh(3000, 1000);
+    CHECK_EQ(lilcache_clear(cache), LILCACHE_OK);
+    CHECK_EQ(ct_set(cache, 7, 7, 100), LILCACHE_OK);
+    uint64_t evictions = ct_stat(cache, "evictions");
+    enter();
+    uint32_t head = shard->ctl->sh_open[LC_SMALL][0];
+    CHECK_EQ(state_of(head), LC_BLOCK_OPEN);
+    lc_run_seal_locked(shard, head);
+    shard->ctl->sh_victim = head;
+    shard->ctl->sh_victim_at = 0;
+    shard->ctl->sh_victim_mode = LC_VICTIM_CLEAN;
+    make_useless(LC_NO_BLOCK);
+    CHECK_EQ(lc_evict_force_locked(shard, 1), LILCACHE_OK);
+    lc_shard_leave(shard);
+    CHECK(ct_get(cache, 7, 7, 100) == CT_RIGHT);
+    CHECK_EQ(ct_stat(cache, "evictions"), evictions);
+    recovers();
+}
+
+/* The index wants the block in which a run lies. What lives in that run stays, as long
+ * as there is room elsewhere, or something useless that can make room. */
+TEST(the_index_takes_the_place_of_no_living_record, 20) {
+    fresh(1500, 100);
+    enter();
+    uint32_t next = lc_pages_next_locked(shard);
+    CHECK_EQ(state_of(next), LC_BLOCK_FREE);
+    lc_run_seal_all_locked(shard);
+    make_useless(next);
+    CHECK(lc_run_room_locked(shard, LC_SMALL, 100) != UINT64_MAX);
+    CHECK_EQ(state_of(next), LC_BLOCK_OPEN);
+    lc_shard_leave(shard);
+    CHECK_EQ(ct_set(cache, 7777, 7, 100), LILCACHE_OK);
+    uint64_t evictions = ct_stat(cache, "evictions");
+    enter();
+    lc_run_seal_all_locked(shard);
+    CHECK_EQ(state_of(next), LC_BLOCK_SEALED);
+    make_useless(next);
+    CHECK_EQ(shard->ctl->sh_free_blocks, 0);
+    shard->ctl->sh_victim = LC_NO_BLOCK;
+    shard->ctl->sh_index_low = 0; /* as after a repair: not known */
+    CHECK(lc_victim_ready_locked(shard, false));
+    CHECK(shard->ctl->sh_victim != next);
+    lc_evict_slice_locked(shard, 10000);
+    CHECK_EQ(state_of(next), LC_BLOCK_FREE); /* once there was room, it moved */
+    lc_shard_leave(shard);
+    for (uint64_t n = 0; n < 300; n++) {
+        CHECK_EQ(ct_set(cache, 8000 + n % 20, n, 100), LILCACHE_OK);
+    }
+    CHECK(ct_get(cache, 7777, 7, 100) == CT_RIGHT);
+    CHECK_EQ(ct_stat(cache, "evictions"), evictions);
     recovers();
 }
 
