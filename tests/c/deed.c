@@ -240,10 +240,12 @@ int deed_run(const struct deed *deed) {
         status = lilcache_try_delete(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR);
         break;
     case V_CAS:
-        lilcache_gets(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old, sizeof old,
-                      &stamp);
-        status = lilcache_cas(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
-                              deed->length, 7, LILCACHE_TTL_NONE, stamp);
+        status = plain(lilcache_gets(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old,
+                                     sizeof old, &stamp));
+        if (status == LILCACHE_OK) {
+            status = lilcache_cas(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
+                                  deed->length, 7, LILCACHE_TTL_NONE, stamp);
+        }
         break;
     case V_SET_WAITING:
         status = deed_set_waiting(deed, value);
