@@ -57,6 +57,10 @@ def compiler_flags() -> list[str]:
     return flags + shlex.split(os.environ.get("LILCACHE_CFLAGS", ""))
 
 
+def linker_flags() -> list[str]:
+    return shlex.split(os.environ.get("LILCACHE_LDFLAGS", ""))
+
+
 def quick_declarations() -> str:
     """Return the cdef of _quick.h, whose functions come from a macro as well."""
     per_key = """
@@ -98,7 +102,7 @@ ffibuilder.set_source(
     include_dirs=["csrc"],
     depends=HEADERS,
     extra_compile_args=compiler_flags(),
-    extra_link_args=shlex.split(os.environ.get("LILCACHE_LDFLAGS", "")),
+    extra_link_args=linker_flags(),
     libraries=["pthread", "rt"],
     py_limited_api=LIMITED_API,
 )
@@ -113,7 +117,7 @@ quick_builder.set_source(
     depends=HEADERS,
     # A declaration that does not match the header is an error, not a warning.
     extra_compile_args=[*compiler_flags(), "-Werror=incompatible-pointer-types"],
-    extra_link_args=shlex.split(os.environ.get("LILCACHE_LDFLAGS", "")),
+    extra_link_args=linker_flags(),
     py_limited_api=LIMITED_API,
 )
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Union, cast
 from ._keys import Key
 from ._options import Account
 from ._ttl import TTL
+from ._verbs import Verbs, module_functions
 from .cache import Cache
 from .errors import AlreadyInitializedError, NotInitializedError
 from .serializers import Serializer
@@ -27,6 +28,7 @@ class _NoCache:
 
 
 _cache = cast(Cache, _NoCache())
+_hot = Verbs()
 _arguments: dict[str, Any] = {}
 _lock = threading.Lock()
 
@@ -69,7 +71,7 @@ def init(
         AlreadyInitializedError: It is open with other arguments.
         LilcacheError: As Cache.
     """
-    global _cache, _arguments
+    global _arguments
     arguments: dict[str, Any] = {
         "name": name,
         "size_mb": size_mb,
@@ -93,12 +95,19 @@ def init(
                     " call lilcache.close() first, or make a Cache of your own"
                 )
         else:
-            _cache = Cache(**arguments)
+            _use(Cache(**arguments))
             _arguments = arguments
         return _cache
 
 
 _DEFAULTS: dict[str, Any] = {"name": None, **(init.__kwdefaults__ or {})}
+
+
+def _use(cache: Cache) -> None:
+    global _cache
+    _cache = cache
+    port = cache._handle.port if isinstance(cache, Cache) else None
+    _hot._plug(port, cache)
 
 
 def _is_open() -> bool:
@@ -218,3 +227,7 @@ def close() -> None:
 def destroy() -> None:
     """Cache.destroy on the default cache."""
     _cache.destroy()
+
+
+_use(_cache)
+globals().update(module_functions(_hot))

@@ -14,6 +14,7 @@ from ._codec import Codec
 from ._handle import Handle
 from ._options import MIB, Account, Options, check_lock_timeout, make_options
 from ._raw import Raw
+from ._verbs import Verbs
 from .errors import ArgumentError
 from .serializers import Serializer, Signer, resolve
 from .stats import Stats
@@ -21,7 +22,7 @@ from .stats import Stats
 Self = TypeVar("Self", bound="Attachment")
 
 
-class Attachment:
+class Attachment(Verbs):
     """One attachment of this process to a segment; the base of Cache."""
 
     __slots__ = (
@@ -114,6 +115,7 @@ class Attachment:
         signer = None if signing_key is None else Signer(signing_key)
         # Every argument is checked by now: only the segment itself can refuse.
         self._handle = handle = Handle(options, signs=signer is not None)
+        self._plug(handle.port)
         self._raw = Raw(handle, timeout)
         # Not a method of self, which would make a cycle and keep the segment mapped
         # until the garbage collector runs.

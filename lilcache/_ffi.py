@@ -1,12 +1,14 @@
-"""The only importer of the cffi extensions, for the level above.
+"""The only importer of the extensions that call the core, for the level above.
 
 `ffi` and `lib` are the whole core; `quick_ffi` and `quick` its hot calls once more,
-cheaper and without letting go of the GIL.
+cheaper and without letting go of the GIL; `fast` the hot verbs of Cache without cffi,
+or None where that extension was not built.
 """
 
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 from typing import Any
 
 from ._version import __version__
@@ -38,20 +40,36 @@ if SUPPORTED:
             f"the extensions of lilcache are not usable ({error}): build them with"
             " `pip install lilcache`, or `pip install -e .` in a checkout"
         ) from error
-    _built = ffi.string(lib.lilcache_python_version).decode()
-    if _built != __version__:
-        raise ImportError(
-            f"lilcache {__version__} found an extension built for {_built}: build it"
-            " again with `pip install --force-reinstall lilcache`, or `pip install"
-            " -e .` in a checkout"
-        )
+    fast: ModuleType | None
+    try:
+        from . import _fast as fast
+    except ImportError:
+        fast = None
+    for _built in (
+        ffi.string(lib.lilcache_python_version).decode(),
+        fast.VERSION if fast else __version__,
+    ):
+        if _built != __version__:
+            raise ImportError(
+                f"lilcache {__version__} found an extension built for {_built}: build"
+                " it again with `pip install --force-reinstall lilcache`, or `pip"
+                " install -e .` in a checkout"
+            )
     quick.quick_bind(
         ffi.addressof(lib, "lilcache_get"),
         ffi.addressof(lib, "lilcache_try_set"),
         ffi.addressof(lib, "lilcache_try_delete"),
     )
+    if fast:
+        fast.bind(
+            *(
+                int(ffi.cast("uintptr_t", ffi.addressof(lib, f"lilcache_{name}")))
+                for name in ("get", "ttl", "try_set", "try_delete")
+            )
+        )
 else:
     absent: Any = _Absent()
     ffi = lib = quick_ffi = quick = absent
+    fast = None
 
-__all__ = ["SUPPORTED", "ffi", "lib", "quick", "quick_ffi"]
+__all__ = ["SUPPORTED", "fast", "ffi", "lib", "quick", "quick_ffi"]

@@ -24,6 +24,7 @@ from ._ffi import ffi, lib
 from ._options import MIB, Options, default_size_bytes
 from ._scratch import Hot, make_hot
 from ._status import error_for, object_path, open_error, os_error
+from ._verbs import Port
 from .errors import (
     ClosedError,
     SegmentOSError,
@@ -67,6 +68,7 @@ class Handle:
 
     Attributes:
         pointer: `struct lilcache *`, or None after close().
+        port: The same for the hot verbs, which do not see signed values.
         size_bytes: The size of the whole segment, as created.
         max_value_bytes: The largest payload it accepts.
         take: Returns what a hot get needs, from a pool of this attachment; IndexError
@@ -81,6 +83,7 @@ class Handle:
         "max_value_bytes",
         "options",
         "pointer",
+        "port",
         "size_bytes",
         "take",
     )
@@ -95,6 +98,7 @@ class Handle:
         self._signs = signs
         self.pointer: Any = None
         self._anchor: Any = None
+        self.port = Port()
         self.take: Callable[[], Hot] = _none.pop
         self.give: Callable[[Hot], None] = _forget
         self._attach(
@@ -207,12 +211,15 @@ class Handle:
         self.max_value_bytes = int(lib.lilcache_max_value(pointer))
         self._anchor = _anchor(pointer)
         self.pointer = pointer
+        address = 0 if self._signs else int(ffi.cast("uintptr_t", pointer))
+        self.port.attach(address, self.max_value_bytes)
         pool: list[Hot] = []
         self.take = pool.pop
         self.give = pool.append
         self._report(bool(lib.lilcache_created(pointer)))
 
     def _let_go(self) -> None:
+        self.port.attach(0, 0)
         self.pointer = None
         self._anchor = None
         self.take = _none.pop

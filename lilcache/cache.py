@@ -1,7 +1,8 @@
 """Cache: one attachment to a segment, with the verbs of a dict that has expiry.
 
-get, set and delete make the hot calls of the extension themselves, for str and bytes;
-whatever these cannot do, and all else, goes through _raw.
+PlainCache is all of it. Its get, set and delete make the hot calls of the extension
+themselves, for str and bytes; whatever these cannot do, and all else, goes through
+_raw. Cache is the same with the hot verbs in C, where that extension was built.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from ._raw import (
 )
 from ._sentinel import MISSING
 from ._ttl import TTL, ttl_to_ms
+from ._verbs import install
 from .errors import (
     ArgumentError,
     CounterOverflowError,
@@ -48,7 +50,7 @@ _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 
 
-class Cache(Attachment):
+class PlainCache(Attachment):
     """A cache in shared memory, the same one in every process that names it.
 
     Everything may be called by any thread, and in a forked child. A read takes no
@@ -450,6 +452,14 @@ class Cache(Attachment):
         if found is None:
             return default
         return self._codec.decode(*found, data, key_type)
+
+
+class Cache(PlainCache):
+    __doc__ = PlainCache.__doc__
+    __slots__ = ()
+
+
+install(Cache, PlainCache)
 
 
 def _require_int64(argument: str, value: object) -> None:

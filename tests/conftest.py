@@ -139,9 +139,9 @@ def unique_name(_nothing_left_behind: None) -> Iterator[Callable[[], str]]:
 def make_cache(unique_name: Callable[[], str]) -> Callable[..., Cache]:
     """Return a function that makes a named cache, removed after the test."""
 
-    def make(**options: Any) -> Cache:
+    def make(kind: type = Cache, **options: Any) -> Any:
         options.setdefault("size_mb", 16)
-        return Cache(unique_name(), **options)
+        return kind(unique_name(), **options)
 
     return make
 

@@ -12,17 +12,20 @@ import pytest
 
 import lilcache
 from lilcache import Cache
+from lilcache.cache import PlainCache
 
 SIZE_MB = 16
+# Of PlainCache every verb is Python and cffi; of Cache the hot ones are C.
+KINDS = {"named": Cache, "plain": PlainCache}
 
 
-@pytest.fixture(params=["named", "anonymous", "module"])
+@pytest.fixture(params=["named", "anonymous", "module", "plain"])
 def cache(
     request: pytest.FixtureRequest, unique_name: Callable[[], str]
 ) -> Iterator[Any]:
     """An empty cache of 16 MiB that accepts values of up to 4 MiB."""
-    if request.param == "named":
-        with Cache(unique_name(), size_mb=SIZE_MB) as subject:
+    if request.param in KINDS:
+        with KINDS[request.param](unique_name(), size_mb=SIZE_MB) as subject:
             yield subject
     elif request.param == "anonymous":
         with Cache(anonymous=True, size_mb=SIZE_MB) as subject:
@@ -34,14 +37,15 @@ def cache(
         lilcache.close()
 
 
-@pytest.fixture(params=["named", "anonymous"])
+@pytest.fixture(params=["named", "anonymous", "plain"])
 def mapping(
     request: pytest.FixtureRequest, unique_name: Callable[[], str]
 ) -> Iterator[Cache]:
     """Likewise, for what only the class offers."""
-    named = request.param == "named"
+    named = request.param in KINDS
+    kind = KINDS.get(request.param, Cache)
     name = unique_name() if named else None
-    with Cache(name, anonymous=not named, size_mb=SIZE_MB) as subject:
+    with kind(name, anonymous=not named, size_mb=SIZE_MB) as subject:
         yield subject
 
 

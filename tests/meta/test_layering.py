@@ -17,7 +17,7 @@ CSRC = ROOT / "csrc"
 PYTHON_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "_sentinel", "_version"}),
     frozenset({"_ffi", "_keys", "_ttl", "_options", "serializers"}),
-    frozenset({"_status", "_codec", "_scratch", "pins", "stats"}),
+    frozenset({"_status", "_codec", "_scratch", "_verbs", "pins", "stats"}),
     frozenset({"_handle"}),
     frozenset({"_raw"}),
     frozenset({"_many", "_attachment"}),
@@ -27,10 +27,19 @@ PYTHON_LEVELS: tuple[frozenset[str], ...] = (
 )
 
 # Extensions, and who alone imports them.
-EXTENSIONS = {"_lilcache": "_ffi", "_quick": "_ffi", "_view": "pins"}
+EXTENSIONS = {"_lilcache": "_ffi", "_quick": "_ffi", "_fast": "_ffi", "_view": "pins"}
 
 # May import cffi's objects; nobody else does.
-FFI_USERS = {"_status", "_scratch", "_handle", "_raw", "_many", "pins", "stats"}
+FFI_USERS = {
+    "_status",
+    "_scratch",
+    "_handle",
+    "_raw",
+    "_many",
+    "_verbs",
+    "pins",
+    "stats",
+}
 
 # Folders whose removal breaks nothing else.
 LEAVES = {"cli", "server", "tiers", "contrib"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,13 +19,16 @@ from lilcache import (
 TWINS = [
     name
     for name, value in vars(lilcache).items()
-    if inspect.isfunction(value) and hasattr(Cache, name)
+    if inspect.isroutine(value) and hasattr(Cache, name)
 ]
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch, no_default_cache: None) -> None:
-    monkeypatch.setattr(_api, "_cache", _api._NoCache())
+def _fresh(no_default_cache: None) -> Iterator[None]:
+    before = _api._cache
+    _api._use(_api._NoCache())
+    yield
+    _api._use(before)
 
 
 def test_there_are_twins() -> None:

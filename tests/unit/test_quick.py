@@ -1,8 +1,9 @@
-"""The hot calls: get, set and delete of str and bytes without letting go of the GIL."""
+"""The hot calls through cffi: get, set and delete of str and bytes keep the GIL."""
 
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,10 +12,16 @@ import lilcache
 from lilcache import LockTimeoutError, SerializationError, _raw, _scratch
 from lilcache import cache as cache_module
 from lilcache._ffi import lib, quick
+from lilcache.cache import PlainCache
 
 HOT_SETS = [name for name in dir(cache_module) if name.startswith("quick_set_")]
 HOT_DELETES = [name for name in dir(cache_module) if name.startswith("quick_delete_")]
 PAIRS = [(key, value) for key in ("key", b"key") for value in ("vä\0lue", b"\xffvalue")]
+
+
+@pytest.fixture
+def make_cache(make_cache: Any) -> Any:
+    return partial(make_cache, PlainCache)
 
 
 def busy(*arguments: Any) -> int:

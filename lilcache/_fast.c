@@ -1,0 +1,585 @@
+/* The hot verbs of Cache once more, in C: vectorcall instead of Python and cffi.
+ *
+ * A verb here does the usual case, without waiting and without letting go of the GIL.
+ * Whatever is not usual (a key that is no str or bytes, a value for the serializer, a
+ * held lock, a closed cache, a wrong argument) it leaves to the method of the same name
+ * in cache.py, called with the same arguments: that one is complete, and decides.
+ *
+ * The core keeps state of the process, so it is linked once, into lilcache._lilcache;
+ * these call it through pointers that _ffi.py hands over. No call into the interpreter
+ * lies between the look at a port and the end of the core's call, so nobody can close
+ * the attachment meanwhile. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <lilcache.h>
+
+/* TYPE_BYTES and so on of _codec.py. */
+enum { TYPE_BYTES, TYPE_INT64, TYPE_STR, TYPE_FLOAT, TYPE_NONE, TYPE_FALSE, TYPE_TRUE };
+
+/* As SCRATCH_BYTES: what is longer is copied once, out of a pinned block. */
+#define OUT_BYTES (16 * 1024)
+/* A str that is not ASCII keeps its UTF-8: not for long ones. */
+#define STR_MAX OUT_BYTES
+
+/* The core's functions; CORE gives each its member and its place in bind(). */
+#define CORE(X)                                                                        \
+    X(int64_t, get, (struct lilcache *, const void *, size_t, int, void *, size_t))    \
+    X(int, ttl, (struct lilcache *, const void *, size_t, int, int64_t *))             \
+    X(int, try_set,                                                                    \
+      (struct lilcache *, const void *, size_t, int, const void *, size_t, int))       \
+    X(int, try_delete, (struct lilcache *, const void *, size_t, int))
+
+static struct {
+#define X(result, name, arguments) result(*name) arguments;
+    CORE(X)
+#undef X
+} core;
+
+/* --- Port: a handle's attachment -------------------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD struct lilcache *cache; /* NULL: none, or its values are signed */
+    uint64_t max_value;
+} Port;
+
+static PyTypeObject *port_type;
+
+static PyObject *port_attach(Port *self, PyObject *args) {
+    unsigned long long address;
+    unsigned long long max_value;
+    if (!PyArg_ParseTuple(args, "KK", &address, &max_value)) {
+        return NULL;
+    }
+    self->cache = (struct lilcache *)(uintptr_t)address;
+    self->max_value = max_value;
+    Py_RETURN_NONE;
+}
+
+static void free_object(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef port_methods[] = {
+    {"attach", (PyCFunction)port_attach, METH_VARARGS,
+     "Use the struct lilcache at this address, 0 for none, with values up to so long."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot port_slots[] = {
+    {Py_tp_dealloc, free_object},
+    {Py_tp_methods, port_methods},
+    {Py_tp_doc, "What the hot verbs call: one attachment, or none."},
+    {0, NULL},
+};
+
+static PyType_Spec port_spec = {"lilcache._fast.Port", sizeof(Port), 0,
+                                Py_TPFLAGS_DEFAULT, port_slots};
+
+/* --- Verbs: the base of Cache ----------------------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD Port *port;
+    PyObject *target; /* whose methods are called instead of the whole ones; or NULL */
+} Verbs;
+
+enum verb { GET, SET, DELETE, CONTAINS, GET_MANY, SET_MANY, VERB_COUNT };
+
+static const char *const verb_names[VERB_COUNT] = {
+    "get", "set", "delete", "__contains__", "get_many", "set_many"};
+
+static PyObject *whole[VERB_COUNT]; /* the methods of cache.py */
+
+static struct lilcache *cache_of(const Verbs *self) {
+    return self->port ? self->port->cache : NULL;
+}
+
+/* Arguments as PyObject_Call takes them, `first` before all others unless NULL. */
+static PyObject *positional_of(PyObject *first, PyObject *const *args,
+                               Py_ssize_t count) {
+    Py_ssize_t more = first != NULL;
+    PyObject *positional = PyTuple_New(more + count);
+    for (Py_ssize_t i = 0; positional && i < more + count; i++) {
+        PyObject *item = i < more ? first : args[i - more];
+        Py_INCREF(item);
+        PyTuple_SetItem(positional, i, item);
+    }
+    return positional;
+}
+
+static PyObject *keywords_of(PyObject *names, PyObject *const *values) {
+    Py_ssize_t count = names ? PyTuple_Size(names) : 0;
+    PyObject *keywords = PyDict_New();
+    for (Py_ssize_t i = 0; keywords && i < count; i++) {
+        if (PyDict_SetItem(keywords, PyTuple_GetItem(names, i), values[i])) {
+            Py_CLEAR(keywords);
+        }
+    }
+    return keywords;
+}
+
+/* The whole method, with the same arguments. */
+static PyObject *leave_to_python(enum verb verb, Verbs *self, PyObject *const *args,
+                                 Py_ssize_t count, PyObject *names) {
+    PyObject *object = (PyObject *)self;
+    PyObject *function;
+    if (self->target) {
+        function = PyObject_GetAttrString(self->target, verb_names[verb]);
+        object = NULL;
+    } else {
+        function = whole[verb];
+        Py_XINCREF(function);
+        if (!function) {
+            PyErr_SetString(PyExc_RuntimeError, "lilcache._fast was not installed");
+        }
+    }
+    PyObject *positional = positional_of(object, args, count);
+    PyObject *keywords = keywords_of(names, args + count);
+    PyObject *result = NULL;
+    if (function && positional && keywords) {
+        result = PyObject_Call(function, positional, keywords);
+    }
+    Py_XDECREF(keywords);
+    Py_XDECREF(positional);
+    Py_XDECREF(function);
+    return result;
+}
+
+/* --- keys and values -------------------------------------------------------------- */
+
+struct text {
+    const char *bytes;
+    Py_ssize_t length;
+    int type;
+};
+
+static bool text_of_str(PyObject *object, struct text *text) {
+    text->bytes = PyUnicode_AsUTF8AndSize(object, &text->length);
+    if (!text->bytes) {
+        PyErr_Clear(); /* a lone surrogate */
+        return 0;
+    }
+    return 1;
+}
+
+static bool text_of_bytes(PyObject *object, struct text *text) {
+    text->bytes = PyBytes_AsString(object);
+    text->length = PyBytes_Size(object);
+    return 1;
+}
+
+/* Whether it is a key that can be used as it is. */
+static bool read_key(PyObject *object, struct text *key) {
+    if (Py_IS_TYPE(object, &PyUnicode_Type)) {
+        key->type = LILCACHE_KEY_STR;
+        return text_of_str(object, key);
+    }
+    if (Py_IS_TYPE(object, &PyBytes_Type)) {
+        key->type = LILCACHE_KEY_BYTES;
+        return text_of_bytes(object, key);
+    }
+    return 0;
+}
+
+/* A value of a native type; `word` is room for a number. */
+static bool read_value(PyObject *object, struct text *value, uint64_t *word) {
+    if (Py_IS_TYPE(object, &PyBytes_Type)) {
+        value->type = TYPE_BYTES;
+        return text_of_bytes(object, value);
+    }
+    if (Py_IS_TYPE(object, &PyUnicode_Type)) {
+        value->type = TYPE_STR;
+        return PyUnicode_GetLength(object) <= STR_MAX && text_of_str(object, value);
+    }
+    value->bytes = (const char *)word;
+    value->length = sizeof *word;
+    if (Py_IS_TYPE(object, &PyLong_Type)) {
+        int overflow;
+        long long number = PyLong_AsLongLongAndOverflow(object, &overflow);
+        value->type = TYPE_INT64;
+        *word = (uint64_t)number;
+        return !overflow;
+    }
+    if (Py_IS_TYPE(object, &PyFloat_Type)) {
+        double number = PyFloat_AsDouble(object);
+        value->type = TYPE_FLOAT;
+        memcpy(word, &number, sizeof number);
+        return 1;
+    }
+    value->length = 0;
+    value->type = object == Py_None    ? TYPE_NONE
+                  : object == Py_True  ? TYPE_TRUE
+                  : object == Py_False ? TYPE_FALSE
+                                       : -1;
+    return value->type >= 0;
+}
+
+static PyObject *native_value(int type, const char *bytes, Py_ssize_t length) {
+    PyObject *constant = NULL;
+    uint64_t word = 0;
+    double number;
+    switch (type) {
+    case TYPE_BYTES:
+        return PyBytes_FromStringAndSize(bytes, length);
+    case TYPE_STR:
+        return PyUnicode_DecodeUTF8(bytes, length, NULL);
+    case TYPE_NONE:
+        constant = Py_None;
+        break;
+    case TYPE_TRUE:
+        constant = Py_True;
+        break;
+    case TYPE_FALSE:
+        constant = Py_False;
+        break;
+    case TYPE_INT64:
+    case TYPE_FLOAT:
+        if (length == sizeof word) {
+            memcpy(&word, bytes, sizeof word);
+            memcpy(&number, bytes, sizeof number);
+            return type == TYPE_INT64 ? PyLong_FromLongLong((long long)word)
+                                      : PyFloat_FromDouble(number);
+        }
+        break;
+    default:
+        break;
+    }
+    Py_XINCREF(constant);
+    return constant;
+}
+
+/* A value as it came out of the segment. */
+static PyObject *value_of(Verbs *self, const struct text *key, int64_t packed,
+                          const char *bytes) {
+    int type = (int)LILCACHE_VALUE_TYPE(packed);
+    Py_ssize_t length = (Py_ssize_t)LILCACHE_LENGTH(packed);
+    PyObject *value = native_value(type, bytes, length);
+    if (value || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeError))) {
+        return value;
+    }
+    PyErr_Clear(); /* Python says what is wrong */
+    PyObject *owner = self->target ? self->target : (PyObject *)self;
+    return PyObject_CallMethod(owner, "_decode", "(y#i)y#iO", bytes, length, type,
+                               key->bytes, key->length, key->type, Py_None);
+}
+
+/* --- the verbs -------------------------------------------------------------------- */
+
+static PyObject *verbs_get(Verbs *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *names) {
+    char out[OUT_BYTES];
+    struct text key;
+    struct lilcache *cache = cache_of(self);
+    if (cache && !names && (count == 1 || count == 2) && read_key(args[0], &key)) {
+        int64_t result =
+            core.get(cache, key.bytes, (size_t)key.length, key.type, out, sizeof out);
+        if (result >= 0) {
+            return value_of(self, &key, result, out);
+        }
+        if (result == LILCACHE_MISS) {
+            PyObject *missing = count == 2 ? args[1] : Py_None;
+            Py_INCREF(missing);
+            return missing;
+        }
+    }
+    return leave_to_python(GET, self, args, count, names);
+}
+
+static int set_one(struct lilcache *cache, PyObject *key_object,
+                   PyObject *value_object) {
+    struct text key;
+    struct text value;
+    uint64_t word;
+    return read_key(key_object, &key) && read_value(value_object, &value, &word)
+               ? core.try_set(cache, key.bytes, (size_t)key.length, key.type,
+                              value.bytes, (size_t)value.length, value.type)
+               : LILCACHE_BUSY;
+}
+
+static PyObject *verbs_set(Verbs *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *names) {
+    struct lilcache *cache = cache_of(self);
+    if (cache && !names && (count == 2 || (count == 3 && args[2] == Py_None)) &&
+        set_one(cache, args[0], args[1]) == LILCACHE_OK) {
+        Py_RETURN_TRUE;
+    }
+    return leave_to_python(SET, self, args, count, names);
+}
+
+static PyObject *verbs_delete(Verbs *self, PyObject *const *args, Py_ssize_t count,
+                              PyObject *names) {
+    struct text key;
+    struct lilcache *cache = cache_of(self);
+    if (cache && !names && count == 1 && read_key(args[0], &key)) {
+        int status = core.try_delete(cache, key.bytes, (size_t)key.length, key.type);
+        if (status == LILCACHE_OK) {
+            Py_RETURN_TRUE;
+        }
+        if (status == LILCACHE_MISS) {
+            Py_RETURN_FALSE;
+        }
+    }
+    return leave_to_python(DELETE, self, args, count, names);
+}
+
+static PyObject *verbs_contains(Verbs *self, PyObject *const *args, Py_ssize_t count,
+                                PyObject *names) {
+    struct text key;
+    int64_t ttl_ms;
+    struct lilcache *cache = cache_of(self);
+    if (cache && !names && count == 1 && read_key(args[0], &key)) {
+        int status = core.ttl(cache, key.bytes, (size_t)key.length, key.type, &ttl_ms);
+        if (status == LILCACHE_OK) {
+            Py_RETURN_TRUE;
+        }
+        if (status == LILCACHE_MISS) {
+            Py_RETURN_FALSE;
+        }
+    }
+    return leave_to_python(CONTAINS, self, args, count, names);
+}
+
+/* Adds the value of one key, if there is one, to `found`; 0, -1 with an exception, or
+ * 1: this key is not for us. */
+static int get_into(Verbs *self, PyObject *key_object, PyObject *found) {
+    char out[OUT_BYTES];
+    struct text key;
+    struct lilcache *cache = cache_of(self);
+    if (!cache || !read_key(key_object, &key)) {
+        return 1;
+    }
+    int64_t result =
+        core.get(cache, key.bytes, (size_t)key.length, key.type, out, sizeof out);
+    if (result == LILCACHE_MISS) {
+        return 0;
+    }
+    PyObject *value;
+    if (result >= 0) {
+        value = value_of(self, &key, result, out);
+    } else {
+        PyObject *absent = (PyObject *)port_type; /* no value in a cache is it */
+        PyObject *args[] = {key_object, absent};
+        value = leave_to_python(GET, self, args, 2, NULL);
+        if (value == absent) {
+            Py_DECREF(value);
+            return 0;
+        }
+    }
+    int failed = value ? PyDict_SetItem(found, key_object, value) : -1;
+    Py_XDECREF(value);
+    return failed;
+}
+
+static PyObject *verbs_get_many(Verbs *self, PyObject *const *args, Py_ssize_t count,
+                                PyObject *names) {
+    bool hot =
+        cache_of(self) && !names && count == 1 &&
+        (Py_IS_TYPE(args[0], &PyList_Type) || Py_IS_TYPE(args[0], &PyTuple_Type));
+    PyObject *found = hot ? PyDict_New() : NULL;
+    /* Its size anew each time: decoding runs any code. */
+    for (Py_ssize_t i = 0; found && i < PySequence_Size(args[0]); i++) {
+        PyObject *key = PySequence_GetItem(args[0], i);
+        int failed = key ? get_into(self, key, found) : -1;
+        Py_XDECREF(key);
+        if (failed) {
+            Py_CLEAR(found);
+        }
+    }
+    return found || PyErr_Occurred()
+               ? found
+               : leave_to_python(GET_MANY, self, args, count, names);
+}
+
+/* Whether set_one does the whole of it: nothing is to be stored if one is not valid. */
+static bool all_storable(const Port *port, PyObject *items) {
+    PyObject *key_object;
+    PyObject *value_object;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(items, &at, &key_object, &value_object)) {
+        struct text key;
+        struct text value;
+        uint64_t word;
+        if (!read_key(key_object, &key) || key.length < 1 ||
+            key.length > LILCACHE_KEY_MAX || !read_value(value_object, &value, &word) ||
+            (uint64_t)value.length > port->max_value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What comes after the first so many items. */
+static PyObject *rest_of(PyObject *items, Py_ssize_t done) {
+    PyObject *key;
+    PyObject *value;
+    Py_ssize_t at = 0;
+    PyObject *rest = PyDict_New();
+    for (Py_ssize_t i = 0; rest && PyDict_Next(items, &at, &key, &value); i++) {
+        if (i >= done && PyDict_SetItem(rest, key, value)) {
+            Py_CLEAR(rest);
+        }
+    }
+    return rest;
+}
+
+static PyObject *verbs_set_many(Verbs *self, PyObject *const *args, Py_ssize_t count,
+                                PyObject *names) {
+    struct lilcache *cache = cache_of(self);
+    if (!cache || names || !(count == 1 || (count == 2 && args[1] == Py_None)) ||
+        !Py_IS_TYPE(args[0], &PyDict_Type) || !all_storable(self->port, args[0])) {
+        return leave_to_python(SET_MANY, self, args, count, names);
+    }
+    PyObject *key;
+    PyObject *value;
+    Py_ssize_t at = 0;
+    Py_ssize_t done = 0;
+    while (PyDict_Next(args[0], &at, &key, &value) &&
+           set_one(cache, key, value) == LILCACHE_OK) {
+        done++;
+    }
+    if (done == PyDict_Size(args[0])) {
+        return PyList_New(0);
+    }
+    PyObject *rest = rest_of(args[0], done);
+    PyObject *result = rest ? leave_to_python(SET_MANY, self, &rest, 1, NULL) : NULL;
+    Py_XDECREF(rest);
+    return result;
+}
+
+/* --- wiring ----------------------------------------------------------------------- */
+
+static PyObject *verbs_plug(Verbs *self, PyObject *args) {
+    PyObject *port;
+    PyObject *target = NULL;
+    if (!PyArg_ParseTuple(args, "O|O", &port, &target)) {
+        return NULL;
+    }
+    if (port != Py_None && !Py_IS_TYPE(port, port_type)) {
+        PyErr_SetString(PyExc_TypeError, "expected a Port or None");
+        return NULL;
+    }
+    PyObject *old_port = (PyObject *)self->port;
+    PyObject *old_target = self->target;
+    Py_INCREF(port);
+    Py_XINCREF(target);
+    self->port = port == Py_None ? NULL : (Port *)port;
+    self->target = target;
+    Py_XDECREF(old_port);
+    Py_XDECREF(old_target);
+    Py_RETURN_NONE;
+}
+
+static void verbs_dealloc(Verbs *self) {
+    Py_XDECREF((PyObject *)self->port);
+    Py_XDECREF(self->target);
+    free_object((PyObject *)self);
+}
+
+#define VERB(name, function)                                                           \
+    {name, (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS, NULL}
+
+/* The first VERB_COUNT in the order of enum verb. */
+static PyMethodDef verbs_methods[] = {
+    VERB("get", verbs_get),
+    VERB("set", verbs_set),
+    VERB("delete", verbs_delete),
+    VERB("__contains__", verbs_contains),
+    VERB("get_many", verbs_get_many),
+    VERB("set_many", verbs_set_many),
+    {"_plug", (PyCFunction)verbs_plug, METH_VARARGS,
+     "Call through this Port, or none; leave what is not usual to target, if given."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot verbs_slots[] = {
+    {Py_tp_dealloc, verbs_dealloc},
+    {Py_tp_methods, verbs_methods},
+    {Py_tp_doc, "The hot verbs."},
+    {0, NULL},
+};
+
+static PyType_Spec verbs_spec = {"lilcache._fast.Verbs", sizeof(Verbs), 0,
+                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, verbs_slots};
+
+/* bind(address of lilcache_get, ...), in the order of CORE. */
+static PyObject *fast_bind(PyObject *module, PyObject *args) {
+    Py_ssize_t at = 0;
+    (void)module;
+#define X(result, name, arguments)                                                     \
+    {                                                                                  \
+        PyObject *address = PyTuple_GetItem(args, at++);                               \
+        void *pointer = address ? PyLong_AsVoidPtr(address) : NULL;                    \
+        if (PyErr_Occurred()) {                                                        \
+            return NULL;                                                               \
+        }                                                                              \
+        memcpy(&core.name, &pointer, sizeof pointer);                                  \
+    }
+    CORE(X)
+#undef X
+    Py_RETURN_NONE;
+}
+
+/* install(name, method, text signature and documentation) */
+static PyObject *fast_install(PyObject *module, PyObject *args) {
+    const char *name;
+    PyObject *method;
+    PyObject *text;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "sOU", &name, &method, &text)) {
+        return NULL;
+    }
+    for (int i = 0; i < VERB_COUNT; i++) {
+        if (strcmp(name, verb_names[i]) == 0) {
+            Py_INCREF(method);
+            Py_XDECREF(whole[i]);
+            whole[i] = method;
+            Py_INCREF(text); /* the definition points into it from now on */
+            verbs_methods[i].ml_doc = PyUnicode_AsUTF8AndSize(text, NULL);
+            Py_RETURN_NONE;
+        }
+    }
+    return PyErr_Format(PyExc_ValueError, "there is no verb %s", name);
+}
+
+static PyMethodDef fast_methods[] = {
+    {"bind", fast_bind, METH_VARARGS, "Take the addresses of the core's functions."},
+    {"install", fast_install, METH_VARARGS, "Take a whole method and its description."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int fast_exec(PyObject *module) {
+    PyObject *port = PyType_FromSpec(&port_spec);
+    PyObject *verbs = PyType_FromSpec(&verbs_spec);
+    PyObject *names = PyTuple_New(VERB_COUNT);
+    for (int i = 0; names && i < VERB_COUNT; i++) {
+        PyTuple_SetItem(names, i, PyUnicode_FromString(verb_names[i]));
+    }
+    int failed = !port || !verbs || !names ||
+                 PyModule_AddObjectRef(module, "Port", port) ||
+                 PyModule_AddObjectRef(module, "Verbs", verbs) ||
+                 PyModule_AddObjectRef(module, "VERBS", names) ||
+                 PyModule_AddStringConstant(module, "VERSION", LILCACHE_VERSION);
+    port_type = (PyTypeObject *)port; /* kept for good */
+    Py_XDECREF(verbs);
+    Py_XDECREF(names);
+    return failed ? -1 : 0;
+}
+
+static PyModuleDef_Slot fast_slots[] = {{Py_mod_exec, fast_exec}, {0, NULL}};
+
+static struct PyModuleDef fast_module = {PyModuleDef_HEAD_INIT,
+                                         "lilcache._fast",
+                                         "The hot verbs of lilcache.Cache.",
+                                         0,
+                                         fast_methods,
+                                         fast_slots,
+                                         NULL,
+                                         NULL,
+                                         NULL};
+
+PyMODINIT_FUNC PyInit__fast(void) { return PyModuleDef_Init(&fast_module); }

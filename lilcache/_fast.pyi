@@ -1,0 +1,16 @@
+"""What the extension of hot verbs holds; see _fast.c."""
+
+from collections.abc import Callable
+from typing import Any
+
+VERBS: tuple[str, ...]
+VERSION: str
+
+class Port:
+    def attach(self, address: int, max_value: int, /) -> None: ...
+
+class Verbs:
+    def _plug(self, port: Port | None, target: object = ..., /) -> None: ...
+
+def bind(*addresses: int) -> None: ...
+def install(name: str, method: Callable[..., Any], description: str, /) -> None: ...

@@ -1,0 +1,68 @@
+"""What the hot verbs of Cache are made of: C where it was built, or nothing.
+
+`Verbs` is the base of every attachment; `install` gives a class those verbs of it that
+are faster than the class's own; `Port` is what a handle tells them of its attachment.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from ._ffi import fast
+
+
+class _NoPort:
+    """Stands for a Port where nobody asks it."""
+
+    __slots__ = ()
+
+    def attach(self, address: int, max_value: int) -> None:
+        """Take note of nothing."""
+
+
+class _NoVerbs:
+    """Stands for Verbs where there are none."""
+
+    __slots__ = ()
+
+    def _plug(self, port: Any, target: Any = None) -> None:
+        """Take note of nothing."""
+
+
+if TYPE_CHECKING or fast is None:
+    Port = _NoPort
+    Verbs = _NoVerbs
+else:
+    Port = fast.Port
+    Verbs = fast.Verbs
+
+
+def install(kind: type, whole: type) -> None:
+    """Give a class the hot verbs, if there are any.
+
+    Args:
+        kind: The class, a subclass of `whole`.
+        whole: Its base with the complete methods, to which a hot verb leaves what it
+            does not do itself.
+    """
+    if fast is None:
+        return
+    for name in fast.VERBS:
+        method = whole.__dict__[name]
+        fast.install(name, method, _description(name, method))
+        setattr(kind, name, fast.Verbs.__dict__[name])
+
+
+def module_functions(verbs: Any) -> dict[str, Any]:
+    """Return the hot verbs of one object as functions; {} if there are none."""
+    names = () if fast is None else fast.VERBS
+    return {name: getattr(verbs, name) for name in names if name.isidentifier()}
+
+
+def _description(name: str, method: Any) -> str:
+    """Return the text that inspect reads signature and documentation from."""
+    parameters = list(inspect.signature(method).parameters.values())
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters[1:]]
+    listed = ", ".join(["$self", *map(str, plain)])
+    return f"{name}({listed})\n--\n\n{inspect.getdoc(method) or ''}"

@@ -1,0 +1,344 @@
+"""The hot verbs in C: they do the usual case, and leave all else to Python."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+import lilcache
+from lilcache import Cache, _scratch
+from lilcache._ffi import fast, ffi, lib
+from lilcache.cache import PlainCache
+
+from ..conftest import run_python
+
+KEYS = ("key", "schlüssel", "", b"key", b"\0\xff", b"")
+VALUES: tuple[Any, ...] = (
+    "",
+    "text",
+    "vä\0lue",
+    b"",
+    b"\xff" * 300,
+    0,
+    -1,
+    2**63 - 1,
+    -(2**63),
+    2**63,
+    2**200,
+    1.5,
+    float("inf"),
+    True,
+    False,
+    None,
+    "\ud800",
+    {"a": [1]},
+    "x" * _scratch.SCRATCH_BYTES,
+    b"x" * (_scratch.SCRATCH_BYTES + 1),
+    b"x" * 100_000,
+)
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """What a call returns, with its type, or what it raises."""
+    try:
+        result = call()
+    except Exception as error:
+        return type(error), str(error)
+    return type(result), result
+
+
+def test_cache_has_them() -> None:
+    assert set(fast.VERBS) >= {"get", "set", "delete", "__contains__"}
+    for name in fast.VERBS:
+        assert getattr(Cache, name) is fast.Verbs.__dict__[name]
+        assert inspect.isfunction(getattr(PlainCache, name))
+
+
+@pytest.mark.parametrize("name", fast.VERBS)
+def test_they_describe_themselves_as_the_whole_methods(name: str) -> None:
+    hot, whole = getattr(Cache, name), getattr(PlainCache, name)
+    assert inspect.getdoc(hot) == inspect.getdoc(whole)
+    of_hot = inspect.signature(hot).parameters.values()
+    of_whole = inspect.signature(whole).parameters.values()
+    assert [(p.name, p.default) for p in of_hot] == [
+        (p.name, p.default) for p in of_whole
+    ]
+
+
+def test_they_alone_do_the_usual_case(
+    make_cache: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = make_cache()
+    monkeypatch.setattr(cache, "_raw", None)
+    for key in ("key", b"key"):
+        for value in ("vä\0lue", b"\xff", 7, -1.5, None, True, False):
+            assert cache.get(key) is None
+            assert cache.get(key, 5) == 5
+            assert key not in cache
+            assert cache.set(key, value) is True
+            assert outcome(lambda k=key: cache.get(k)) == (type(value), value)
+            assert key in cache
+            assert cache.get_many([key, "absent"]) == {key: value}
+            assert cache.delete(key) is True
+            assert cache.delete(key) is False
+            assert cache.set_many({key: value, "second": value}) == []
+            assert cache.get_many((key, "second")) == {key: value, "second": value}
+            assert cache.delete(key)
+            assert cache.delete("second")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_all_values_as_the_whole_methods_have_them(make_cache: Any, key: Any) -> None:
+    caches = make_cache(), make_cache(PlainCache)
+    for value in VALUES:
+        for use in (
+            lambda c, v=value: c.set(key, v),
+            lambda c: c.get(key),
+            lambda c: key in c,
+            lambda c: c.get_many([key]),
+            lambda c: c.delete(key),
+            lambda c, v=value: c.set_many({key: v}),
+            lambda c: c.get(key, "default"),
+            lambda c: c.get_many((key, "other")),
+        ):
+            hot, plain = (outcome(partial(use, cache)) for cache in caches)
+            assert str(hot).replace(caches[0].name, caches[1].name) == str(plain)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda c: c.get(),
+        lambda c: c.get("a", "b", "c"),
+        lambda c: c.get(key="a"),
+        lambda c: c.get("a", default=3),
+        lambda c: c.get("a", other=3),
+        lambda c: c.get(1.5),
+        lambda c: c.get(1),
+        lambda c: c.get(("a", 1), 2),
+        lambda c: c.get("\ud800"),
+        lambda c: c.get("k" * 70_000),
+        lambda c: c.set("a"),
+        lambda c: c.set("a", 1, None),
+        lambda c: c.set("a", 1, 10),
+        lambda c: c.set("a", 1, ttl=-1),
+        lambda c: c.set(value=1, key="a"),
+        lambda c: c.set("a", memoryview(b"")),
+        lambda c: c.set("a", b"x" * (5 << 20)),
+        lambda c: c.set([], 1),
+        lambda c: c.delete(),
+        lambda c: c.delete("a", "b"),
+        lambda c: c.delete(key="a"),
+        lambda c: c.delete(7),
+        lambda c: 7 in c,
+        lambda c: [] in c,
+        lambda c: c.get_many("abc"),
+        lambda c: c.get_many(["a", 1, ("b", 2)]),
+        lambda c: c.get_many(iter(["a"])),
+        lambda c: c.get_many(["a", []]),
+        lambda c: c.get_many(),
+        lambda c: c.get_many([]),
+        lambda c: c.set_many({"a": 1, 2: 3}),
+        lambda c: c.set_many({"a": 1, "b": memoryview(b"")}),
+        lambda c: c.set_many({"a": 1, "": 2}),
+        lambda c: c.set_many({"a": 1, "b": b"x" * (5 << 20)}),
+        lambda c: c.set_many({"a": b"x" * 70_000, "b": b"x" * 70_000}),
+        lambda c: c.set_many({"a": 1}, 10),
+        lambda c: c.set_many({"a": 1}, ttl=-1),
+        lambda c: c.set_many([("a", 1)]),
+        lambda c: c.set_many({}),
+    ],
+)
+def test_unusual_calls_end_as_the_whole_methods(make_cache: Any, use: Any) -> None:
+    def seen(cache: Any) -> str:
+        cache.set(1, "one")
+        cache.set(("a", 1), "two")
+        ended = outcome(lambda: use(cache))
+        text = str((ended, cache.get_many(["a", "b", 2]), cache.ttl("a") is None))
+        return text.replace(cache.name, "NAME").replace("PlainCache.", "Cache.")
+
+    assert seen(make_cache()) == seen(make_cache(PlainCache))
+
+
+def test_a_held_lock_is_waited_for_without_the_gil(make_cache: Any) -> None:
+    cache = make_cache(lock_timeout=20)
+    cache.set("a", 1)
+    shard_held = threading.Event()
+    go_on = threading.Event()
+
+    # A write of Python holds no lock while Python runs; the core's own check does.
+    def check_for_ever() -> None:
+        shard_held.set()
+        while not go_on.is_set():
+            assert cache.check() == []
+
+    checker = threading.Thread(target=check_for_ever)
+    checker.start()
+    shard_held.wait()
+    for n in range(3000):
+        key = f"key{n % 50}"
+        assert cache.set(key, n)
+        assert cache.get(key) == n
+        assert cache.set_many({key: n, "b": n}) == []
+        assert cache.delete(key)
+    go_on.set()
+    checker.join()
+
+
+def test_busy_is_left_to_python(make_cache: Any) -> None:
+    """The second of three items meets a held lock; all are stored nevertheless."""
+    cache = make_cache()
+    addresses = [
+        int(ffi.cast("uintptr_t", ffi.addressof(lib, f"lilcache_{name}")))
+        for name in ("get", "ttl", "try_set", "try_delete")
+    ]
+    calls: list[int] = []
+
+    @ffi.callback(  # type: ignore[untyped-decorator, unused-ignore]
+        "int(struct lilcache *, void *, size_t, int, void *, size_t, int)"
+    )
+    def try_set(
+        pointer: Any,
+        key: Any,
+        size: int,
+        kind: int,
+        value: Any,
+        length: int,
+        type_: int,
+    ) -> int:
+        calls.append(size)
+        if len(calls) % 2 == 0:
+            return int(lib.LILCACHE_BUSY)
+        return int(lib.lilcache_try_set(pointer, key, size, kind, value, length, type_))
+
+    fast.bind(*addresses[:2], int(ffi.cast("uintptr_t", try_set)), addresses[3])
+    try:
+        assert cache.set_many({"a": 1, "b": "two", "c": b"3"}) == []
+        assert len(calls) == 2
+        assert cache.set("d", 4)
+        assert cache.set("e", 5)
+    finally:
+        fast.bind(*addresses)
+    wanted = {"a": 1, "b": "two", "c": b"3", "d": 4, "e": 5}
+    assert cache.get_many([*wanted, "f"]) == wanted
+
+
+def test_decoding_may_change_the_list_and_close_the_cache(make_cache: Any) -> None:
+    class Closing:
+        @staticmethod
+        def dumps(value: Any) -> bytes:
+            return bytes(value)
+
+        @staticmethod
+        def loads(payload: bytes) -> Any:
+            keys.clear()
+            cache.close()
+            return payload
+
+    cache = make_cache(serializer=Closing())
+    cache.set("a", [1, 2])
+    cache.set("b", "text")
+    keys = ["a", "b"]
+    assert cache.get_many(keys) == {"a": b"\1\2"}
+    with pytest.raises(lilcache.ClosedError):
+        cache.get("b")
+
+
+def test_nothing_is_leaked(make_cache: Any) -> None:
+    cache = make_cache()
+    key, value, default, keys = "key%", b"value" * 10, object(), ["key%", "absent"]
+    mapping = {key: value}
+    watched = (key, value, default, keys, mapping, None, True, False, cache)
+
+    def use() -> None:
+        for _ in range(2000):
+            cache.set(key, value)
+            cache.get(key)
+            cache.get("absent", default)
+            cache.get_many(keys)
+            cache.set_many(mapping)
+            cache.delete(key)
+            cache.delete(key)
+            assert key not in cache
+            cache.get(key, default=default)
+            with pytest.raises(TypeError):
+                cache.get()
+
+    use()
+    gc.collect()
+    before = [sys.getrefcount(item) for item in watched]
+    use()
+    gc.collect()
+    after = [sys.getrefcount(item) for item in watched]
+    assert all(abs(a - b) < 100 for a, b in zip(after, before, strict=True))
+
+
+def test_a_cache_that_was_never_opened_does_not_crash() -> None:
+    bare = Cache.__new__(Cache)
+    for use in (lambda: bare.get("a"), lambda: bare.set("a", 1), lambda: "a" in bare):
+        with pytest.raises(AttributeError):
+            use()
+    with pytest.raises(TypeError):
+        bare._plug(7)
+
+
+def test_without_the_extension_all_is_python(unique_name: Any) -> None:
+    out = run_python(
+        """
+        import sys
+        sys.modules["lilcache._fast"] = None
+        import inspect, lilcache
+        cache = lilcache.init(sys.argv[1], size_mb=2)
+        print(inspect.isfunction(lilcache.Cache.get), inspect.isfunction(lilcache.get))
+        lilcache.set("a", "b")
+        print(lilcache.get("a"), cache.get_many(["a"]), "a" in cache)
+        cache.destroy()
+        """,
+        unique_name(),
+    )
+    assert out.split("\n")[:2] == ["True True", "b {'a': 'b'} True"]
+
+
+def test_one_of_another_version_is_refused() -> None:
+    out = run_python(
+        """
+        import sys
+        import lilcache._fast
+        fast = lilcache._fast
+        for name in [n for n in sys.modules if n.startswith("lilcache")]:
+            del sys.modules[name]
+        fast.VERSION = "0.0.0"
+        sys.modules["lilcache._fast"] = fast
+        try:
+            import lilcache
+        except ImportError as error:
+            print(error)
+        """
+    )
+    assert "0.0.0" in out
+    assert "pip install" in out
+
+
+def test_the_default_cache_is_followed(
+    unique_name: Any, no_default_cache: None
+) -> None:
+    get = lilcache.get
+    first = lilcache.init(unique_name(), size_mb=2)
+    lilcache.set("a", 1)
+    assert get("a") == first.get("a") == 1
+    lilcache.close()
+    with pytest.raises(lilcache.ClosedError):
+        get("a")
+    first = Cache(first.name)
+    second = lilcache.init(unique_name(), size_mb=2)
+    assert get("a") is None
+    assert lilcache.get_many(["a"]) == {}
+    second.destroy()
+    first.destroy()
