@@ -78,8 +78,8 @@ def quick_declarations() -> str:
         " { struct lilcache *cache; void *out; int cap; int signs; };\n"
         "void quick_bind(int64_t (*get)(struct lilcache *, const void *, size_t, int,"
         " void *, size_t), int (*try_set)(struct lilcache *, const void *, size_t, int,"
-        " const void *, size_t, int), int (*try_delete)(struct lilcache *,"
-        " const void *, size_t, int));\n"
+        " const void *, size_t, int, int64_t, int),"
+        " int (*try_delete)(struct lilcache *, const void *, size_t, int));\n"
         "int quick_holds_gil(void);\n"
     ) + "".join(per_key.format(name) for name in ("str", "bytes"))
 

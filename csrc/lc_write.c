@@ -395,34 +395,35 @@ int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
     return (int)lc_segment_told(segment, status);
 }
 
-int lilcache_set(struct lilcache *cache, const void *key, size_t key_length,
-                 int key_type, const void *value, size_t value_length, int value_type,
-                 int64_t ttl_ms, int mode) {
+static int write_set(struct lilcache *cache, const void *key, size_t key_length,
+                     int key_type, const struct lc_value *value, int mode,
+                     uint32_t wait_ms) {
     struct lc_key made;
-    struct lc_value what = {value, value_length, value_type, ttl_ms};
     struct lc_condition condition = {.mode = (enum lilcache_set_mode)mode};
     int status = write_begin(cache, key, key_length, key_type, &made);
     if (status == LILCACHE_OK && (mode < LILCACHE_SET || mode > LILCACHE_REPLACE)) {
         status = LILCACHE_INVALID;
     }
-    return status == LILCACHE_OK ? lc_write_set(cache->segment, &made, &what,
-                                                &condition, LILCACHE_SLICE_MS)
-                                 : status;
+    return status == LILCACHE_OK
+               ? lc_write_set(cache->segment, &made, value, &condition, wait_ms)
+               : status;
+}
+
+int lilcache_set(struct lilcache *cache, const void *key, size_t key_length,
+                 int key_type, const void *value, size_t value_length, int value_type,
+                 int64_t ttl_ms, int mode) {
+    struct lc_value what = {value, value_length, value_type, ttl_ms};
+    return write_set(cache, key, key_length, key_type, &what, mode, LILCACHE_SLICE_MS);
 }
 
 int lilcache_try_set(struct lilcache *cache, const void *key, size_t key_length,
                      int key_type, const void *value, size_t value_length,
-                     int value_type) {
-    struct lc_key made;
-    struct lc_value what = {value, value_length, value_type, LILCACHE_TTL_NONE};
-    static const struct lc_condition always = {.mode = LILCACHE_SET};
+                     int value_type, int64_t ttl_ms, int mode) {
+    struct lc_value what = {value, value_length, value_type, ttl_ms};
     if (value_length >= WRITE_LARGE) {
         return LILCACHE_BUSY; /* its second half has to wait for the lock */
     }
-    int status = write_begin(cache, key, key_length, key_type, &made);
-    return status == LILCACHE_OK
-               ? lc_write_set(cache->segment, &made, &what, &always, 0)
-               : status;
+    return write_set(cache, key, key_length, key_type, &what, mode, 0);
 }
 
 int lilcache_cas(struct lilcache *cache, const void *key, size_t key_length,
@@ -643,9 +644,9 @@ static int write_incr_locked(struct lc_shard *shard, const struct lc_key *key,
     return write_again_locked(shard, key, &source);
 }
 
-int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
-                  int key_type, int64_t delta, const int64_t *initial, int64_t ttl_ms,
-                  int64_t *result) {
+static int write_incr(struct lilcache *cache, const void *key, size_t key_length,
+                      int key_type, int64_t delta, const int64_t *initial,
+                      int64_t ttl_ms, int64_t *result, uint32_t wait_ms) {
     struct lc_key made;
     int status = write_begin(cache, key, key_length, key_type, &made);
     if (status == LILCACHE_OK &&
@@ -657,7 +658,7 @@ int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
     }
     struct lc_shard *shard = lc_shard_of(cache->segment, made.hash);
     uint64_t expires = ttl_ms > 0 ? lc_os_now_ms() + (uint64_t)ttl_ms : UINT64_MAX;
-    status = write_enter_for(shard, &made, LILCACHE_SLICE_MS);
+    status = write_enter_for(shard, &made, wait_ms);
     if (status == LILCACHE_OK) {
         status = write_incr_locked(shard, &made, delta, initial, expires, result);
         write_leave(shard, status);
@@ -666,6 +667,20 @@ int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
         write_count(cache->segment, LC_ROW_sets);
     }
     return (int)lc_segment_told(cache->segment, status);
+}
+
+int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
+                  int key_type, int64_t delta, const int64_t *initial, int64_t ttl_ms,
+                  int64_t *result) {
+    return write_incr(cache, key, key_length, key_type, delta, initial, ttl_ms, result,
+                      LILCACHE_SLICE_MS);
+}
+
+int lilcache_try_incr(struct lilcache *cache, const void *key, size_t key_length,
+                      int key_type, int64_t delta, const int64_t *initial,
+                      int64_t ttl_ms, int64_t *result) {
+    return write_incr(cache, key, key_length, key_type, delta, initial, ttl_ms, result,
+                      0);
 }
 
 static int write_clear_shard(struct lc_shard *shard) {

@@ -170,10 +170,10 @@ int lilcache_delete(struct lilcache *cache, const void *key, size_t key_length,
                     int key_type);
 
 /* The same without waiting, for callers that must not block: BUSY, also for a value
- * that is too long to be copied under the lock, means that nothing was done. No ttl. */
+ * that is too long to be copied under the lock, means that nothing was done. */
 int lilcache_try_set(struct lilcache *cache, const void *key, size_t key_length,
                      int key_type, const void *value, size_t value_length,
-                     int value_type);
+                     int value_type, int64_t ttl_ms, int mode);
 int lilcache_try_delete(struct lilcache *cache, const void *key, size_t key_length,
                         int key_type);
 
@@ -192,6 +192,11 @@ int lilcache_touch(struct lilcache *cache, const void *key, size_t key_length,
 int lilcache_incr(struct lilcache *cache, const void *key, size_t key_length,
                   int key_type, int64_t delta, const int64_t *initial, int64_t ttl_ms,
                   int64_t *result);
+
+/* The same without waiting: BUSY means that nothing was done. */
+int lilcache_try_incr(struct lilcache *cache, const void *key, size_t key_length,
+                      int key_type, int64_t delta, const int64_t *initial,
+                      int64_t ttl_ms, int64_t *result);
 
 /* Forget everything, shard by shard. BUSY: some shards are cleared; repeat. */
 int lilcache_clear(struct lilcache *cache);

@@ -23,20 +23,33 @@ enum { TYPE_BYTES, TYPE_INT64, TYPE_STR, TYPE_FLOAT, TYPE_NONE, TYPE_FALSE, TYPE
 #define OUT_BYTES (16 * 1024)
 /* A str that is not ASCII keeps its UTF-8: not for long ones. */
 #define STR_MAX OUT_BYTES
+/* Where a double still counts every millisecond. */
+#define TTL_SECONDS_MAX 1e9
 
-/* The core's functions; CORE gives each its member and its place in bind(). */
+/* The core's functions, lilcache_ left away, in the order in which bind() takes them.
+ */
 #define CORE(X)                                                                        \
     X(int64_t, get, (struct lilcache *, const void *, size_t, int, void *, size_t))    \
     X(int, ttl, (struct lilcache *, const void *, size_t, int, int64_t *))             \
     X(int, try_set,                                                                    \
-      (struct lilcache *, const void *, size_t, int, const void *, size_t, int))       \
-    X(int, try_delete, (struct lilcache *, const void *, size_t, int))
+      (struct lilcache *, const void *, size_t, int, const void *, size_t, int,        \
+       int64_t, int))                                                                  \
+    X(int, try_delete, (struct lilcache *, const void *, size_t, int))                 \
+    X(int, try_incr,                                                                   \
+      (struct lilcache *, const void *, size_t, int, int64_t, const int64_t *,         \
+       int64_t, int64_t *))
 
 static struct {
 #define X(result, name, arguments) result(*name) arguments;
     CORE(X)
 #undef X
 } core;
+
+static const char *const core_names[] = {
+#define X(result, name, arguments) #name,
+    CORE(X)
+#undef X
+};
 
 /* --- Port: a handle's attachment -------------------------------------------------- */
 
@@ -88,10 +101,10 @@ typedef struct {
     PyObject *target; /* whose methods are called instead of the whole ones; or NULL */
 } Verbs;
 
-enum verb { GET, SET, DELETE, CONTAINS, GET_MANY, SET_MANY, VERB_COUNT };
+enum verb { GET, SET, ADD, DELETE, INCR, CONTAINS, GET_MANY, SET_MANY, VERB_COUNT };
 
 static const char *const verb_names[VERB_COUNT] = {
-    "get", "set", "delete", "__contains__", "get_many", "set_many"};
+    "get", "set", "add", "delete", "incr", "__contains__", "get_many", "set_many"};
 
 static PyObject *whole[VERB_COUNT]; /* the methods of cache.py */
 
@@ -150,7 +163,71 @@ static PyObject *leave_to_python(enum verb verb, Verbs *self, PyObject *const *a
     return result;
 }
 
-/* --- keys and values -------------------------------------------------------------- */
+/* --- arguments -------------------------------------------------------------- */
+
+#define ARGUMENTS 4
+
+/* Sorts what was passed into the places of `names`, those not given NULL. False: too
+ * few, too many or others; the whole method says so. */
+static bool arrange(PyObject *const *args, Py_ssize_t count, PyObject *keywords,
+                    const char *const names[ARGUMENTS], Py_ssize_t least,
+                    PyObject *sorted[ARGUMENTS]) {
+    Py_ssize_t named = keywords ? PyTuple_Size(keywords) : 0;
+    for (Py_ssize_t i = 0; i < ARGUMENTS; i++) {
+        sorted[i] = i < count ? args[i] : NULL;
+        if (!names[i] && (sorted[i] || count > i)) {
+            return false;
+        }
+    }
+    if (count < least || count > ARGUMENTS) {
+        return false;
+    }
+    for (Py_ssize_t k = 0; k < named; k++) {
+        PyObject *keyword = PyTuple_GetItem(keywords, k);
+        Py_ssize_t i = count;
+        while (i < ARGUMENTS && names[i] &&
+               PyUnicode_CompareWithASCIIString(keyword, names[i]) != 0) {
+            i++;
+        }
+        if (i == ARGUMENTS || !names[i]) {
+            return false;
+        }
+        sorted[i] = args[count + k];
+    }
+    return true;
+}
+
+/* A ttl that is whole seconds or a float in the usual range; none is NULL or None. */
+static bool read_ttl(PyObject *object, int64_t *ttl_ms) {
+    *ttl_ms = LILCACHE_TTL_NONE;
+    if (!object || object == Py_None) {
+        return true;
+    }
+    double seconds;
+    if (Py_IS_TYPE(object, &PyLong_Type)) {
+        int overflow;
+        seconds = (double)PyLong_AsLongLongAndOverflow(object, &overflow);
+    } else if (Py_IS_TYPE(object, &PyFloat_Type)) {
+        seconds = PyFloat_AsDouble(object);
+    } else {
+        return false;
+    }
+    if (!(seconds > 0 && seconds < TTL_SECONDS_MAX)) {
+        return false;
+    }
+    *ttl_ms = (int64_t)(seconds * 1000);
+    *ttl_ms += (double)*ttl_ms < seconds * 1000; /* rounded up, as ttl_to_ms */
+    return true;
+}
+
+static bool read_int64(PyObject *object, int64_t *number) {
+    int overflow = 0;
+    if (!Py_IS_TYPE(object, &PyLong_Type)) {
+        return false;
+    }
+    *number = PyLong_AsLongLongAndOverflow(object, &overflow);
+    return !overflow;
+}
 
 struct text {
     const char *bytes;
@@ -271,51 +348,103 @@ static PyObject *value_of(Verbs *self, const struct text *key, int64_t packed,
 /* --- the verbs -------------------------------------------------------------------- */
 
 static PyObject *verbs_get(Verbs *self, PyObject *const *args, Py_ssize_t count,
-                           PyObject *names) {
+                           PyObject *keywords) {
+    static const char *const names[ARGUMENTS] = {"key", "default"};
     char out[OUT_BYTES];
-    struct text key;
     struct lilcache *cache = cache_of(self);
-    if (cache && !names && (count == 1 || count == 2) && read_key(args[0], &key)) {
+    PyObject *given[ARGUMENTS];
+    struct text key;
+    if (cache && arrange(args, count, keywords, names, 1, given) &&
+        read_key(given[0], &key)) {
         int64_t result =
             core.get(cache, key.bytes, (size_t)key.length, key.type, out, sizeof out);
         if (result >= 0) {
             return value_of(self, &key, result, out);
         }
         if (result == LILCACHE_MISS) {
-            PyObject *missing = count == 2 ? args[1] : Py_None;
+            PyObject *missing = given[1] ? given[1] : Py_None;
             Py_INCREF(missing);
             return missing;
         }
     }
-    return leave_to_python(GET, self, args, count, names);
+    return leave_to_python(GET, self, args, count, keywords);
 }
 
-static int set_one(struct lilcache *cache, PyObject *key_object,
-                   PyObject *value_object) {
+static int set_one(struct lilcache *cache, PyObject *key_object, PyObject *value_object,
+                   int64_t ttl_ms, int mode) {
     struct text key;
     struct text value;
     uint64_t word;
     return read_key(key_object, &key) && read_value(value_object, &value, &word)
                ? core.try_set(cache, key.bytes, (size_t)key.length, key.type,
-                              value.bytes, (size_t)value.length, value.type)
+                              value.bytes, (size_t)value.length, value.type, ttl_ms,
+                              mode)
                : LILCACHE_BUSY;
 }
 
-static PyObject *verbs_set(Verbs *self, PyObject *const *args, Py_ssize_t count,
-                           PyObject *names) {
+static PyObject *store(enum verb verb, Verbs *self, PyObject *const *args,
+                       Py_ssize_t count, PyObject *keywords) {
+    static const char *const names[ARGUMENTS] = {"key", "value", "ttl"};
     struct lilcache *cache = cache_of(self);
-    if (cache && !names && (count == 2 || (count == 3 && args[2] == Py_None)) &&
-        set_one(cache, args[0], args[1]) == LILCACHE_OK) {
-        Py_RETURN_TRUE;
+    PyObject *given[ARGUMENTS];
+    int64_t ttl_ms;
+    if (cache && arrange(args, count, keywords, names, 2, given) &&
+        read_ttl(given[2], &ttl_ms)) {
+        int status = set_one(cache, given[0], given[1], ttl_ms,
+                             verb == ADD ? LILCACHE_ADD : LILCACHE_SET);
+        if (status == LILCACHE_OK) {
+            Py_RETURN_TRUE;
+        }
+        if (status == LILCACHE_EXISTS) {
+            Py_RETURN_FALSE;
+        }
     }
-    return leave_to_python(SET, self, args, count, names);
+    return leave_to_python(verb, self, args, count, keywords);
+}
+
+static PyObject *verbs_set(Verbs *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *keywords) {
+    return store(SET, self, args, count, keywords);
+}
+
+static PyObject *verbs_add(Verbs *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *keywords) {
+    return store(ADD, self, args, count, keywords);
+}
+
+static PyObject *verbs_incr(Verbs *self, PyObject *const *args, Py_ssize_t count,
+                            PyObject *keywords) {
+    static const char *const names[ARGUMENTS] = {"key", "delta", "initial", "ttl"};
+    struct lilcache *cache = cache_of(self);
+    PyObject *given[ARGUMENTS];
+    struct text key;
+    int64_t ttl_ms;
+    int64_t delta = 1;
+    int64_t initial = 0;
+    int64_t sum;
+    if (cache && arrange(args, count, keywords, names, 1, given) &&
+        read_key(given[0], &key) && (!given[1] || read_int64(given[1], &delta)) &&
+        read_ttl(given[3], &ttl_ms)) {
+        bool none = !given[2] || given[2] == Py_None;
+        if (none || read_int64(given[2], &initial)) {
+            int status = core.try_incr(cache, key.bytes, (size_t)key.length, key.type,
+                                       delta, none ? NULL : &initial, ttl_ms, &sum);
+            if (status == LILCACHE_OK) {
+                return PyLong_FromLongLong(sum);
+            }
+            if (status == LILCACHE_MISS) {
+                Py_RETURN_NONE;
+            }
+        }
+    }
+    return leave_to_python(INCR, self, args, count, keywords);
 }
 
 static PyObject *verbs_delete(Verbs *self, PyObject *const *args, Py_ssize_t count,
-                              PyObject *names) {
+                              PyObject *keywords) {
     struct text key;
     struct lilcache *cache = cache_of(self);
-    if (cache && !names && count == 1 && read_key(args[0], &key)) {
+    if (cache && !keywords && count == 1 && read_key(args[0], &key)) {
         int status = core.try_delete(cache, key.bytes, (size_t)key.length, key.type);
         if (status == LILCACHE_OK) {
             Py_RETURN_TRUE;
@@ -324,15 +453,15 @@ static PyObject *verbs_delete(Verbs *self, PyObject *const *args, Py_ssize_t cou
             Py_RETURN_FALSE;
         }
     }
-    return leave_to_python(DELETE, self, args, count, names);
+    return leave_to_python(DELETE, self, args, count, keywords);
 }
 
 static PyObject *verbs_contains(Verbs *self, PyObject *const *args, Py_ssize_t count,
-                                PyObject *names) {
+                                PyObject *keywords) {
     struct text key;
     int64_t ttl_ms;
     struct lilcache *cache = cache_of(self);
-    if (cache && !names && count == 1 && read_key(args[0], &key)) {
+    if (cache && !keywords && count == 1 && read_key(args[0], &key)) {
         int status = core.ttl(cache, key.bytes, (size_t)key.length, key.type, &ttl_ms);
         if (status == LILCACHE_OK) {
             Py_RETURN_TRUE;
@@ -341,7 +470,7 @@ static PyObject *verbs_contains(Verbs *self, PyObject *const *args, Py_ssize_t c
             Py_RETURN_FALSE;
         }
     }
-    return leave_to_python(CONTAINS, self, args, count, names);
+    return leave_to_python(CONTAINS, self, args, count, keywords);
 }
 
 /* Adds the value of one key, if there is one, to `found`; 0, -1 with an exception, or
@@ -376,9 +505,9 @@ static int get_into(Verbs *self, PyObject *key_object, PyObject *found) {
 }
 
 static PyObject *verbs_get_many(Verbs *self, PyObject *const *args, Py_ssize_t count,
-                                PyObject *names) {
+                                PyObject *keywords) {
     bool hot =
-        cache_of(self) && !names && count == 1 &&
+        cache_of(self) && !keywords && count == 1 &&
         (Py_IS_TYPE(args[0], &PyList_Type) || Py_IS_TYPE(args[0], &PyTuple_Type));
     PyObject *found = hot ? PyDict_New() : NULL;
     /* Its size anew each time: decoding runs any code. */
@@ -392,7 +521,7 @@ static PyObject *verbs_get_many(Verbs *self, PyObject *const *args, Py_ssize_t c
     }
     return found || PyErr_Occurred()
                ? found
-               : leave_to_python(GET_MANY, self, args, count, names);
+               : leave_to_python(GET_MANY, self, args, count, keywords);
 }
 
 /* Whether set_one does the whole of it: nothing is to be stored if one is not valid. */
@@ -428,25 +557,30 @@ static PyObject *rest_of(PyObject *items, Py_ssize_t done) {
 }
 
 static PyObject *verbs_set_many(Verbs *self, PyObject *const *args, Py_ssize_t count,
-                                PyObject *names) {
+                                PyObject *keywords) {
+    static const char *const names[ARGUMENTS] = {"mapping", "ttl"};
     struct lilcache *cache = cache_of(self);
-    if (!cache || names || !(count == 1 || (count == 2 && args[1] == Py_None)) ||
-        !Py_IS_TYPE(args[0], &PyDict_Type) || !all_storable(self->port, args[0])) {
-        return leave_to_python(SET_MANY, self, args, count, names);
+    PyObject *given[ARGUMENTS];
+    int64_t ttl_ms;
+    if (!cache || !arrange(args, count, keywords, names, 1, given) ||
+        !read_ttl(given[1], &ttl_ms) || !Py_IS_TYPE(given[0], &PyDict_Type) ||
+        !all_storable(self->port, given[0])) {
+        return leave_to_python(SET_MANY, self, args, count, keywords);
     }
     PyObject *key;
     PyObject *value;
     Py_ssize_t at = 0;
     Py_ssize_t done = 0;
-    while (PyDict_Next(args[0], &at, &key, &value) &&
-           set_one(cache, key, value) == LILCACHE_OK) {
+    while (PyDict_Next(given[0], &at, &key, &value) &&
+           set_one(cache, key, value, ttl_ms, LILCACHE_SET) == LILCACHE_OK) {
         done++;
     }
-    if (done == PyDict_Size(args[0])) {
+    if (done == PyDict_Size(given[0])) {
         return PyList_New(0);
     }
-    PyObject *rest = rest_of(args[0], done);
-    PyObject *result = rest ? leave_to_python(SET_MANY, self, &rest, 1, NULL) : NULL;
+    PyObject *rest = rest_of(given[0], done);
+    PyObject *left[] = {rest, given[1] ? given[1] : Py_None};
+    PyObject *result = rest ? leave_to_python(SET_MANY, self, left, 2, NULL) : NULL;
     Py_XDECREF(rest);
     return result;
 }
@@ -487,7 +621,9 @@ static void verbs_dealloc(Verbs *self) {
 static PyMethodDef verbs_methods[] = {
     VERB("get", verbs_get),
     VERB("set", verbs_set),
+    VERB("add", verbs_add),
     VERB("delete", verbs_delete),
+    VERB("incr", verbs_incr),
     VERB("__contains__", verbs_contains),
     VERB("get_many", verbs_get_many),
     VERB("set_many", verbs_set_many),
@@ -552,21 +688,34 @@ static PyMethodDef fast_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *names_of(const char *const *texts, Py_ssize_t count) {
+    PyObject *names = PyTuple_New(count);
+    for (Py_ssize_t i = 0; names && i < count; i++) {
+        PyObject *name = PyUnicode_FromString(texts[i]);
+        if (!name) {
+            Py_CLEAR(names);
+        } else {
+            PyTuple_SetItem(names, i, name);
+        }
+    }
+    return names;
+}
+
 static int fast_exec(PyObject *module) {
     PyObject *port = PyType_FromSpec(&port_spec);
     PyObject *verbs = PyType_FromSpec(&verbs_spec);
-    PyObject *names = PyTuple_New(VERB_COUNT);
-    for (int i = 0; names && i < VERB_COUNT; i++) {
-        PyTuple_SetItem(names, i, PyUnicode_FromString(verb_names[i]));
-    }
-    int failed = !port || !verbs || !names ||
+    PyObject *offered = names_of(verb_names, VERB_COUNT);
+    PyObject *wanted = names_of(core_names, sizeof core_names / sizeof *core_names);
+    int failed = !port || !verbs || !offered || !wanted ||
                  PyModule_AddObjectRef(module, "Port", port) ||
                  PyModule_AddObjectRef(module, "Verbs", verbs) ||
-                 PyModule_AddObjectRef(module, "VERBS", names) ||
+                 PyModule_AddObjectRef(module, "VERBS", offered) ||
+                 PyModule_AddObjectRef(module, "CORE", wanted) ||
                  PyModule_AddStringConstant(module, "VERSION", LILCACHE_VERSION);
     port_type = (PyTypeObject *)port; /* kept for good */
     Py_XDECREF(verbs);
-    Py_XDECREF(names);
+    Py_XDECREF(offered);
+    Py_XDECREF(wanted);
     return failed ? -1 : 0;
 }
 

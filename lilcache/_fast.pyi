@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+CORE: tuple[str, ...]
 VERBS: tuple[str, ...]
 VERSION: str
 

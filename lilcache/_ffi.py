@@ -64,7 +64,7 @@ if SUPPORTED:
         fast.bind(
             *(
                 int(ffi.cast("uintptr_t", ffi.addressof(lib, f"lilcache_{name}")))
-                for name in ("get", "ttl", "try_set", "try_delete")
+                for name in fast.CORE
             )
         )
 else:

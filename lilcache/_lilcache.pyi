@@ -142,6 +142,8 @@ class _Lib:
         value: bytes,
         value_length: int,
         value_type: int,
+        ttl_ms: int,
+        mode: int,
         /,
     ) -> int: ...
     def lilcache_try_delete(
@@ -167,6 +169,18 @@ class _Lib:
         /,
     ) -> int: ...
     def lilcache_incr(
+        self,
+        cache: CData,
+        key: bytes,
+        key_length: int,
+        key_type: int,
+        delta: int,
+        initial: CData,
+        ttl_ms: int,
+        result: CData,
+        /,
+    ) -> int: ...
+    def lilcache_try_incr(
         self,
         cache: CData,
         key: bytes,

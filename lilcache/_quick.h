@@ -39,14 +39,14 @@ struct quick_call {
 static struct {
     int64_t (*get)(struct lilcache *, const void *, size_t, int, void *, size_t);
     int (*try_set)(struct lilcache *, const void *, size_t, int, const void *, size_t,
-                   int);
+                   int, int64_t, int);
     int (*try_delete)(struct lilcache *, const void *, size_t, int);
 } quick_core;
 
 static void
 quick_bind(int64_t (*get)(struct lilcache *, const void *, size_t, int, void *, size_t),
            int (*try_set)(struct lilcache *, const void *, size_t, int, const void *,
-                          size_t, int),
+                          size_t, int, int64_t, int),
            int (*try_delete)(struct lilcache *, const void *, size_t, int)) {
     quick_core.get = get;
     quick_core.try_set = try_set;
@@ -88,13 +88,15 @@ static int quick_get(struct quick_call *call, const void *key, int length, int t
                                       int length, const void *value,                   \
                                       int value_length) {                              \
         return quick_core.try_set(cache, key, (size_t)length, type, value,             \
-                                  (size_t)value_length, QUICK_STR);                    \
+                                  (size_t)value_length, QUICK_STR, LILCACHE_TTL_NONE,  \
+                                  LILCACHE_SET);                                       \
     }                                                                                  \
     static int quick_set_##name##_bytes(struct lilcache *cache, const void *key,       \
                                         int length, const void *value,                 \
                                         int value_length) {                            \
         return quick_core.try_set(cache, key, (size_t)length, type, value,             \
-                                  (size_t)value_length, QUICK_BYTES);                  \
+                                  (size_t)value_length, QUICK_BYTES,                   \
+                                  LILCACHE_TTL_NONE, LILCACHE_SET);                    \
     }
 
 QUICK_KEY(str, LILCACHE_KEY_STR)

@@ -234,7 +234,7 @@ int deed_run(const struct deed *deed) {
         break;
     case V_TRY_SET:
         status = lilcache_try_set(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, value,
-                                  deed->length, 7);
+                                  deed->length, 7, LILCACHE_TTL_NONE, LILCACHE_SET);
         break;
     case V_TRY_DELETE:
         status = lilcache_try_delete(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR);

@@ -141,7 +141,8 @@ static void all_return(int reads, int writes) {
     CHECK(results[0] == reads && results[1] == reads);
     CHECK_EQ(lilcache_set(cache, KEY, "v", 1, 1, 0, LILCACHE_SET), writes);
     CHECK_EQ(lilcache_cas(cache, KEY, "v", 1, 1, 0, 1), writes);
-    CHECK_EQ(lilcache_try_set(cache, KEY, "v", 1, 1), writes);
+    CHECK_EQ(lilcache_try_set(cache, KEY, "v", 1, 1, LILCACHE_TTL_NONE, LILCACHE_SET),
+             writes);
     CHECK_EQ(lilcache_delete(cache, KEY), writes);
     CHECK_EQ(lilcache_try_delete(cache, KEY), writes);
     CHECK_EQ(lilcache_pop(cache, KEY, out, 10), writes);

@@ -42,13 +42,21 @@ TEST(tries_do_what_their_namesakes_do, 10) {
     c = ct_open(4 * MIB);
     CHECK_EQ(lilcache_try_delete(c, KEY("a")), LILCACHE_MISS);
     CHECK_EQ(set("a", "old", 60000, LILCACHE_SET), LILCACHE_OK);
-    CHECK_EQ(lilcache_try_set(c, KEY("a"), "new", 3, 9), LILCACHE_OK);
+    CHECK_EQ(
+        lilcache_try_set(c, KEY("a"), "new", 3, 9, LILCACHE_TTL_NONE, LILCACHE_SET),
+        LILCACHE_OK);
     CHECK_EQ(lilcache_get(c, KEY("a"), out, sizeof out), LILCACHE_PACK(9, 3));
     CHECK(memcmp(out, "new", 3) == 0);
     CHECK_EQ(ttl_of("a"), -1);
-    CHECK_EQ(lilcache_try_set(c, KEY("a"), large, sizeof large, 9), LILCACHE_BUSY);
-    CHECK_EQ(lilcache_try_set(c, KEY("a"), "v", 1, 256), LILCACHE_INVALID);
-    CHECK_EQ(lilcache_try_set(c, "", 0, STR, "v", 1, 0), LILCACHE_KEY_SIZE);
+    CHECK_EQ(lilcache_try_set(c, KEY("a"), large, sizeof large, 9, LILCACHE_TTL_NONE,
+                              LILCACHE_SET),
+             LILCACHE_BUSY);
+    CHECK_EQ(
+        lilcache_try_set(c, KEY("a"), "v", 1, 256, LILCACHE_TTL_NONE, LILCACHE_SET),
+        LILCACHE_INVALID);
+    CHECK_EQ(
+        lilcache_try_set(c, "", 0, STR, "v", 1, 0, LILCACHE_TTL_NONE, LILCACHE_SET),
+        LILCACHE_KEY_SIZE);
     CHECK_EQ(lilcache_try_delete(c, "", 0, STR), LILCACHE_KEY_SIZE);
     CHECK_EQ(lilcache_get(c, KEY("a"), out, sizeof out), LILCACHE_PACK(9, 3));
     CHECK_EQ(lilcache_try_delete(c, KEY("a")), LILCACHE_OK);

@@ -46,7 +46,8 @@ static void check_writer_is_told(struct lilcache *cache) {
     CHECK_EQ(lilcache_clear(cache), LILCACHE_BUSY);
     started = lct_seconds();
     for (int i = 0; i < 1000; i++) { /* these do not even wait for a slice */
-        CHECK_EQ(lilcache_try_set(cache, "key", 3, LILCACHE_KEY_STR, "value", 5, 0),
+        CHECK_EQ(lilcache_try_set(cache, "key", 3, LILCACHE_KEY_STR, "value", 5, 0,
+                                  LILCACHE_TTL_NONE, LILCACHE_SET),
                  LILCACHE_BUSY);
         CHECK_EQ(lilcache_try_delete(cache, "key", 3, LILCACHE_KEY_STR), LILCACHE_BUSY);
     }

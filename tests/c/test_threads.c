@@ -117,7 +117,8 @@ static void act_write(struct actor *actor) {
               result == LILCACHE_BUSY);
         break;
     case 4:
-        lilcache_try_set(actor->cache, KEY(key), actor->value, length, 1);
+        lilcache_try_set(actor->cache, KEY(key), actor->value, length, 1,
+                         LILCACHE_TTL_NONE, LILCACHE_SET);
         lilcache_try_delete(actor->cache, KEY(key_any(actor)));
         break;
     default:

@@ -179,7 +179,9 @@ TEST(wrong_arguments_are_refused, 20) {
         CHECK_EQ(lilcache_pin(cache, out, length, type, &view), status);
         CHECK_EQ(lilcache_set(cache, out, length, type, out, 1, 0, 0, LILCACHE_SET),
                  status);
-        CHECK_EQ(lilcache_try_set(cache, out, length, type, out, 1, 0), status);
+        CHECK_EQ(lilcache_try_set(cache, out, length, type, out, 1, 0,
+                                  LILCACHE_TTL_NONE, LILCACHE_SET),
+                 status);
         CHECK_EQ(lilcache_cas(cache, out, length, type, out, 1, 0, 0, 1), status);
         CHECK_EQ(lilcache_delete(cache, out, length, type), status);
         CHECK_EQ(lilcache_try_delete(cache, out, length, type), status);

@@ -326,7 +326,8 @@ void model_try_set(struct model *m, uint32_t n, uint64_t length) {
     struct entry next = model_next(m, length, 0);
     model_offer(n, &next);
     int status = lilcache_try_set(m->cache, key.bytes, key.length, key.type,
-                                  value_of(next.slice), length, next.type);
+                                  value_of(next.slice), length, next.type,
+                                  LILCACHE_TTL_NONE, LILCACHE_SET);
     if (length >= LC_VALUE_ALIGN_FROM) {
         MUST_EQ(status, LILCACHE_BUSY);
     } else if (!too_much(m, length, 0, status) &&

@@ -7,6 +7,7 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -128,6 +129,35 @@ def test_all_values_as_the_whole_methods_have_them(make_cache: Any, key: Any) ->
         lambda c: c.set("a"),
         lambda c: c.set("a", 1, None),
         lambda c: c.set("a", 1, 10),
+        lambda c: (c.set("a", 1, 0.0015), 1 <= c._raw.ttl(b"a", 1) <= 2),
+        lambda c: (c.set("a", 1, ttl=1e6), 1e6 - 9 < c.ttl("a") <= 1e6),
+        lambda c: c.set("a", 1, ttl=0),
+        lambda c: c.set("a", 1, True),
+        lambda c: c.set("a", 1, ttl=10**30),
+        lambda c: c.set("a", 1, ttl=10**12),
+        lambda c: c.set("a", 1, ttl=float("nan")),
+        lambda c: c.set("a", 1, ttl=timedelta(seconds=5)),
+        lambda c: c.set("a", 1, 2, 3),
+        lambda c: c.set("a", 1, key="b"),
+        lambda c: c.set("a", 1, tl=3),
+        lambda c: (c.add("a", 1), c.add("a", 2), c.add("a", 2, ttl=5), c.get("a")),
+        lambda c: (c.add("a", 1, 100), 99 < c.ttl("a") <= 100),
+        lambda c: c.add("a", memoryview(b"")),
+        lambda c: c.add("a"),
+        lambda c: c.add(2, "x"),
+        lambda c: (c.incr("a"), c.incr("a", 1, 5), c.incr("a"), c.incr("a", -7)),
+        lambda c: (c.incr("a", initial=3, ttl=100), 99 < c.ttl("a") <= 100),
+        lambda c: c.incr("a", initial=True),
+        lambda c: c.incr("a", True),
+        lambda c: c.incr("a", 2**63),
+        lambda c: (c.incr("a", initial=-(2**63)), c.incr("a", -1)),
+        lambda c: (c.set("a", "text"), c.incr("a")),
+        lambda c: (c.set("a", 2**70), c.incr("a")),
+        lambda c: (c.incr(5, initial=1), c.incr(5)),
+        lambda c: (c.incr("a", delta=3, initial=1), c.incr(key="a", delta=3)),
+        lambda c: c.incr("a", 1, 2, 3, 4),
+        lambda c: c.incr(),
+        lambda c: c.incr("a", delta=1.5),
         lambda c: c.set("a", 1, ttl=-1),
         lambda c: c.set(value=1, key="a"),
         lambda c: c.set("a", memoryview(b"")),
@@ -197,28 +227,22 @@ def test_busy_is_left_to_python(make_cache: Any) -> None:
     cache = make_cache()
     addresses = [
         int(ffi.cast("uintptr_t", ffi.addressof(lib, f"lilcache_{name}")))
-        for name in ("get", "ttl", "try_set", "try_delete")
+        for name in fast.CORE
     ]
+    place = fast.CORE.index("try_set")
     calls: list[int] = []
 
-    @ffi.callback(  # type: ignore[untyped-decorator, unused-ignore]
-        "int(struct lilcache *, void *, size_t, int, void *, size_t, int)"
+    @ffi.callback(
+        "int(struct lilcache *, void *, size_t, int, void *, size_t, int, int64_t, int)"
     )
-    def try_set(
-        pointer: Any,
-        key: Any,
-        size: int,
-        kind: int,
-        value: Any,
-        length: int,
-        type_: int,
-    ) -> int:
-        calls.append(size)
-        if len(calls) % 2 == 0:
-            return int(lib.LILCACHE_BUSY)
-        return int(lib.lilcache_try_set(pointer, key, size, kind, value, length, type_))
+    def try_set(*arguments: Any) -> int:
+        calls.append(1)
+        busy = len(calls) % 2 == 0
+        return int(lib.LILCACHE_BUSY if busy else lib.lilcache_try_set(*arguments))
 
-    fast.bind(*addresses[:2], int(ffi.cast("uintptr_t", try_set)), addresses[3])
+    replaced = addresses.copy()
+    replaced[place] = int(ffi.cast("uintptr_t", try_set))
+    fast.bind(*replaced)
     try:
         assert cache.set_many({"a": 1, "b": "two", "c": b"3"}) == []
         assert len(calls) == 2

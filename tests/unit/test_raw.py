@@ -12,6 +12,7 @@ import pytest
 import lilcache
 from lilcache import LockTimeoutError, _raw
 from lilcache._ffi import lib
+from lilcache.cache import PlainCache
 
 
 class Busy:
@@ -31,12 +32,12 @@ class Busy:
 
 
 WRITES = {
-    "_c_set": lambda cache: cache.add("key", 1) or cache.replace("key", 1),
+    "_c_set": lambda cache: PlainCache.add(cache, "key", 1) or cache.replace("key", 1),
     "_c_delete": lambda cache: cache._raw.delete(b"key", 1),
     "_c_cas": lambda cache: cache.cas("key", 2, cache.gets("key")[1]),
     "_c_pop": lambda cache: cache.pop("key"),
     "_c_touch": lambda cache: cache.touch("key", 5),
-    "_c_incr": lambda cache: cache.incr("key"),
+    "_c_incr": lambda cache: PlainCache.incr(cache, "key"),
 }
 
 
