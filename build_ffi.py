@@ -88,7 +88,7 @@ def quick_declarations() -> str:
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 HEADERS = sorted(
     str(path.relative_to(ROOT))
-    for pattern in ("csrc/*.h", "csrc/*.def", "lilcache/_quick.h")
+    for pattern in ("csrc/*.h", "csrc/*.def", "lilcache/*.h")
     for path in ROOT.glob(pattern)
 )
 

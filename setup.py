@@ -35,7 +35,7 @@ if not free_threaded and sys.implementation.name == "cpython":
         Extension(
             "lilcache._fast",
             ["lilcache/_fast.c"],
-            include_dirs=["csrc"],
+            include_dirs=["csrc", "lilcache"],
             depends=HEADERS,
             define_macros=[*macros, ("LILCACHE_VERSION", f'"{read_version()}"')],
             extra_compile_args=compiler_flags(),

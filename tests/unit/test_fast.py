@@ -203,8 +203,7 @@ def test_a_held_lock_is_waited_for_without_the_gil(make_cache: Any) -> None:
     shard_held = threading.Event()
     go_on = threading.Event()
 
-    # A write of Python holds no lock while Python runs; the core's own check does.
-    def check_for_ever() -> None:
+    def check_for_ever() -> None:  # which holds the locks while it looks
         shard_held.set()
         while not go_on.is_set():
             assert cache.check() == []
