@@ -148,6 +148,7 @@ static void all_return(int reads, int writes) {
     CHECK_EQ(lilcache_pop(cache, KEY, out, 10), writes);
     CHECK_EQ(lilcache_touch(cache, KEY, 5), writes);
     CHECK_EQ(lilcache_incr(cache, KEY, 1, &one, 0, &sum), writes);
+    CHECK_EQ(lilcache_try_incr(cache, KEY, 1, &one, 0, &sum), writes);
     CHECK_EQ(lilcache_clear(cache), writes);
     CHECK_EQ(lilcache_scan(cache, &cursor, out, sizeof out, &count), writes);
     lilcache_set_many(cache, 2, "keykex", lengths, types, "vw", value_lengths, types, 0,

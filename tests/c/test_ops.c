@@ -59,10 +59,29 @@ TEST(tries_do_what_their_namesakes_do, 10) {
         LILCACHE_KEY_SIZE);
     CHECK_EQ(lilcache_try_delete(c, "", 0, STR), LILCACHE_KEY_SIZE);
     CHECK_EQ(lilcache_get(c, KEY("a"), out, sizeof out), LILCACHE_PACK(9, 3));
+    CHECK_EQ(
+        lilcache_try_set(c, KEY("a"), "more", 4, 9, LILCACHE_TTL_NONE, LILCACHE_ADD),
+        LILCACHE_EXISTS);
+    CHECK_EQ(lilcache_try_set(c, KEY("a"), "more", 4, 9, 5000, LILCACHE_REPLACE),
+             LILCACHE_OK);
+    CHECK(ttl_of("a") > 4000 && ttl_of("a") <= 5000);
+    CHECK_EQ(lilcache_try_set(c, KEY("a"), "v", 1, 9, -1, LILCACHE_SET), LILCACHE_TTL);
+    CHECK_EQ(lilcache_try_set(c, KEY("a"), "v", 1, 9, 0, 3), LILCACHE_INVALID);
+    CHECK_EQ(lilcache_try_delete(c, KEY("a")), LILCACHE_OK);
+    const int64_t ten = 10;
+    int64_t sum = 0;
+    CHECK_EQ(lilcache_try_incr(c, KEY("a"), 3, NULL, LILCACHE_TTL_NONE, &sum),
+             LILCACHE_MISS);
+    CHECK_EQ(lilcache_try_incr(c, KEY("a"), 3, &ten, 5000, &sum), LILCACHE_OK);
+    CHECK_EQ(sum, 10);
+    CHECK_EQ(lilcache_try_incr(c, KEY("a"), 3, &ten, LILCACHE_TTL_NONE, &sum),
+             LILCACHE_OK);
+    CHECK_EQ(sum, 13);
+    CHECK(ttl_of("a") > 4000 && ttl_of("a") <= 5000);
     CHECK_EQ(lilcache_try_delete(c, KEY("a")), LILCACHE_OK);
     CHECK_EQ(read_of("a"), LILCACHE_MISS);
-    CHECK_EQ(ct_stat(c, "sets"), 2);
-    CHECK_EQ(ct_stat(c, "deletes"), 1);
+    CHECK_EQ(ct_stat(c, "sets"), 5);
+    CHECK_EQ(ct_stat(c, "deletes"), 2);
     ct_check_unhurt(c);
     lilcache_close(c);
 }

@@ -50,8 +50,12 @@ static void check_writer_is_told(struct lilcache *cache) {
                                   LILCACHE_TTL_NONE, LILCACHE_SET),
                  LILCACHE_BUSY);
         CHECK_EQ(lilcache_try_delete(cache, "key", 3, LILCACHE_KEY_STR), LILCACHE_BUSY);
+        int64_t sum = 0;
+        CHECK_EQ(lilcache_try_incr(cache, "key", 3, LILCACHE_KEY_STR, 1, &sum,
+                                   LILCACHE_TTL_NONE, &sum),
+                 LILCACHE_BUSY);
     }
-    CHECK(lct_seconds() - started < 2000 * LILCACHE_SLICE_MS / 1000.0 / 2);
+    CHECK(lct_seconds() - started < 3000 * LILCACHE_SLICE_MS / 1000.0 / 2);
 }
 
 static void end(struct lilcache *cache, pid_t child, enum ending ending) {

@@ -258,7 +258,8 @@ static void write_some(struct lilcache *cache, uint64_t seed) {
     DO("set with ttl", note(victim_set(cache, n + 1, seed, 1000000)));
     ct_key(n, key);
     length = make_value(buffer, n, seed + 2);
-    DO("try_set", note(lilcache_try_set(cache, KEY, buffer, length, value_type(n))));
+    DO("try_set", note(lilcache_try_set(cache, KEY, buffer, length, value_type(n),
+                                        LILCACHE_TTL_NONE, LILCACHE_SET)));
     DO("get", judge(n, buffer, lilcache_get(cache, KEY, buffer, sizeof buffer)));
     DO("set large", note(victim_set(cache, 36, seed, LILCACHE_TTL_NONE)));
     ct_key(n + 2, key);

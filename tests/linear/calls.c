@@ -199,7 +199,7 @@ static void do_store(int worker, uint32_t key, const char *name, int64_t number,
     call_go(worker, call);
     if (verb == SET && ttl == LILCACHE_TTL_NONE && ct_below(&dice, 2) == 0) {
         result = lilcache_try_set(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, buffer,
-                                  length, 7);
+                                  length, 7, LILCACHE_TTL_NONE, LILCACHE_SET);
         if (!call_withdraw(worker, result)) {
             call_end(call, result);
             return;
@@ -241,6 +241,16 @@ static void do_incr(int worker, uint32_t key, const char *name) {
     struct call *call = call_begin(worker, INCR, key);
     call->op.put = 1 + (int64_t)ct_below(&dice, 3);
     call_go(worker, call);
+    if (ct_below(&dice, 2) == 0) {
+        result =
+            lilcache_try_incr(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, call->op.put,
+                              &initial, LILCACHE_TTL_NONE, &call->op.got);
+        if (!call_withdraw(worker, result)) {
+            call_end(call, result);
+            return;
+        }
+        call_go(worker, call);
+    }
     PATIENTLY(result,
               lilcache_incr(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, call->op.put,
                             &initial, LILCACHE_TTL_NONE, &call->op.got));
