@@ -40,7 +40,8 @@ static const char *const core_names[] = {
 /* --- Port: a handle's attachment -------------------------------------------------- */
 
 typedef struct {
-    PyObject_HEAD struct lilcache *cache; /* NULL: none, or its values are signed */
+    PyObject ob_base;
+    struct lilcache *cache; /* NULL: none, or its values are signed */
     uint64_t max_value;
 } Port;
 
@@ -83,7 +84,8 @@ static PyType_Spec port_spec = {"lilcache._fast.Port", sizeof(Port), 0,
 /* --- Verbs: the base of Cache ----------------------------------------------------- */
 
 typedef struct {
-    PyObject_HEAD Port *port;
+    PyObject ob_base;
+    Port *port;
     PyObject *target; /* whose methods are called instead of the whole ones; or NULL */
 } Verbs;
 
