@@ -65,7 +65,7 @@ static bool evict_relocate(struct lc_shard *shard, const struct lc_record *recor
     };
     struct lc_record copy;
     uint64_t bytes = lc_append_bytes(shard, &source);
-    if (!evict_may_relocate(slice, bytes) || !lc_append_verify(shard, record)) {
+    if (!lc_append_verify(shard, record)) {
         return false; /* damaged: it gets nobody's room */
     }
     uint64_t at = slice->may_open ? lc_run_room_locked(shard, queue, bytes)
@@ -251,16 +251,17 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
             evict_purge(shard, head);
             break;
         }
-        if (!evict_may_relocate(slice, record.total)) {
-            return false; /* nothing is dropped for want of time: the next call */
-        }
         uint64_t relocated = slice->relocated_bytes;
         lc_hash64 hash =
             lc_hash(shard->segment->hash_key, lc_record_key(shard, &record),
                     record.key_length, lc_record_key_type(&record));
-        if (lc_index_find_offset_locked(shard, hash, record.offset, &place) &&
-            evict_record(shard, head, &record, &place, slice)) {
-            return true;
+        if (lc_index_find_offset_locked(shard, hash, record.offset, &place)) {
+            if (!evict_may_relocate(slice, record.total)) {
+                return false; /* the next call: nothing is dropped for want of time */
+            }
+            if (evict_record(shard, head, &record, &place, slice)) {
+                return true;
+            }
         }
         at += record.total;
         ctl->sh_victim_at = at;

@@ -1,15 +1,16 @@
 /* The choice of victims.
  *
  * In order: the run that the index waits for, if what lives in it has room elsewhere;
- * runs of an older epoch; wholly dead or expired runs; mostly dead ones, which are cleaned and lose nothing; then S3-FIFO: the
- * oldest of small while small holds more than a tenth of the live bytes, else the
- * oldest of main. A pinned run goes to its queue's end.
+ * runs of an older epoch; wholly dead or expired runs; mostly dead ones, which are
+ * cleaned and lose nothing; then S3-FIFO: the oldest of small while small holds more
+ * than a tenth of the live bytes, else the oldest of main. A pinned run goes to its
+ * queue's end. Nothing living is dropped as long as something useless can go [E4].
  *
  * Hits are evidence only while somebody reads. Under a bulk load, when there are hardly
  * any gets beside the sets, the oldest run of both queues goes, whatever its hits: what
  * is loaded last must end up in the cache, not what happened to be read before
  * (docs/decisions/0003).
- * Invariants: E2 Z2. */
+ * Invariants: E2 E4 Z2. */
 #include "lc_victim.h"
 
 #include "lc_block.h"
@@ -59,6 +60,14 @@ static bool victim_is_abandoned(const struct lc_shard *shard, uint32_t head) {
                lc_run_length_locked(shard, lc_max64(shard->ctl->sh_mean_bytes, 24));
 }
 
+/* Nothing in it is visible any more. */
+static bool victim_is_useless(const struct lc_shard *shard, uint32_t head,
+                              uint64_t now) {
+    const struct shm_block *block = &shard->blocks[head];
+    return lc_word_epoch(block->bl_word) != (uint32_t)shard->ctl->sh_epoch ||
+           victim_live_bytes(block) == 0 || block->bl_expires <= now;
+}
+
 static void victim_survey(const struct lc_shard *shard, struct victim_survey *out) {
     uint64_t now = lc_os_now_ms();
     *out = (struct victim_survey){
@@ -77,7 +86,7 @@ static void victim_survey(const struct lc_shard *shard, struct victim_survey *ou
         if (state == LC_BLOCK_OPEN && !victim_is_abandoned(shard, b)) {
             continue;
         }
-        if (old_epoch || live == 0 || block->bl_expires <= now) {
+        if (victim_is_useless(shard, b, now)) {
             /* Pinned ones wait: a large value may be on its way into the run. */
             if (out->useless == LC_NO_BLOCK && !victim_is_pinned(shard, b)) {
                 out->useless = b;
@@ -174,23 +183,27 @@ static uint32_t victim_for_index(struct lc_shard *shard) {
     return head;
 }
 
+/* A useless run, if there is one. */
+static bool victim_set_useless(struct lc_shard *shard) {
+    struct victim_survey survey;
+    victim_survey(shard, &survey);
+    if (survey.useless == LC_NO_BLOCK) {
+        return false;
+    }
+    lc_run_seal_locked(shard, survey.useless);
+    victim_set(shard, survey.useless, LC_VICTIM_POLICY);
+    return true;
+}
+
 /* What lives in the index's way moves elsewhere. Where there is no room for it, what is
  * useless goes first, and the index waits. */
 static void victim_set_for_index(struct lc_shard *shard, uint32_t head) {
     const struct shm_block *block = &shard->blocks[head];
     uint64_t live = victim_live_bytes(block);
     bool room = live < (uint64_t)shard->ctl->sh_free_blocks << shard->block_shift;
-    struct victim_survey survey = {.useless = LC_NO_BLOCK};
-    if (!room) {
-        victim_survey(shard, &survey);
-    }
-    if (survey.useless != LC_NO_BLOCK) {
-        lc_run_seal_locked(shard, survey.useless);
-        victim_set(shard, survey.useless, LC_VICTIM_POLICY);
-    } else {
-        victim_set(shard, head,
-                   room || live * 2 < block->bl_fill ? LC_VICTIM_CLEAN
-                                                     : LC_VICTIM_POLICY);
+    if (room || !victim_set_useless(shard)) {
+        bool moves = room || live * 2 < block->bl_fill;
+        victim_set(shard, head, moves ? LC_VICTIM_CLEAN : LC_VICTIM_POLICY);
     }
 }
 
@@ -202,12 +215,8 @@ bool lc_victim_ready_locked(struct lc_shard *shard, bool forced) {
     uint32_t victim = lc_load_relaxed32(&ctl->sh_victim);
     if (victim < shard->block_count &&
         lc_word_state(shard->blocks[victim].bl_word) == LC_BLOCK_SEALED) {
-        if (forced) { /* who forces it drops what lives there: rather what is useless */
-            victim_survey(shard, &survey);
-            if (survey.useless != LC_NO_BLOCK) {
-                lc_run_seal_locked(shard, survey.useless);
-                victim_set(shard, survey.useless, LC_VICTIM_POLICY);
-            }
+        if (forced && !victim_is_useless(shard, victim, lc_os_now_ms())) {
+            victim_set_useless(shard); /* the caller drops what lives in the victim */
         }
         return true;
     }
