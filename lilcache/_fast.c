@@ -8,7 +8,9 @@
  * The core keeps state of the process, so it is linked once, into lilcache._lilcache;
  * these call it through pointers that _ffi.py hands over. No call into the interpreter
  * lies between the look at a port and the end of the core's call, so nobody can close
- * the attachment meanwhile. */
+ * the attachment meanwhile.
+ *
+ * Types and methods belong to a module, of which each interpreter has its own. */
 #define PY_SSIZE_T_CLEAN
 #include "_fast_values.h"
 
@@ -37,15 +39,24 @@ static const char *const core_names[] = {
 #undef X
 };
 
+enum verb { GET, SET, ADD, DELETE, INCR, CONTAINS, GET_MANY, SET_MANY, VERB_COUNT };
+
+static const char *const verb_names[VERB_COUNT] = {
+    "get", "set", "add", "delete", "incr", "__contains__", "get_many", "set_many"};
+
+struct state {
+    PyTypeObject *port_type;
+    PyObject *whole[VERB_COUNT]; /* the methods of cache.py */
+};
+
 /* --- Port: a handle's attachment -------------------------------------------------- */
 
 typedef struct {
     PyObject ob_base;
-    struct lilcache *cache; /* NULL: none, or its values are signed */
+    const struct state *state; /* of the module that its type keeps */
+    struct lilcache *cache;    /* NULL: none, or its values are signed */
     uint64_t max_value;
 } Port;
-
-static PyTypeObject *port_type;
 
 static PyObject *port_attach(Port *self, PyObject *args) {
     unsigned long long address;
@@ -65,6 +76,17 @@ static void free_object(PyObject *self) {
     Py_DECREF(type);
 }
 
+static PyObject *port_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Port *self = (Port *)allocate(type, 0);
+    (void)args;
+    (void)keywords;
+    if (self) {
+        self->state = PyType_GetModuleState(type);
+    }
+    return (PyObject *)self;
+}
+
 static PyMethodDef port_methods[] = {
     {"attach", (PyCFunction)port_attach, METH_VARARGS,
      "Use the struct lilcache at this address, 0 for none, with values up to so long."},
@@ -72,6 +94,7 @@ static PyMethodDef port_methods[] = {
 };
 
 static PyType_Slot port_slots[] = {
+    {Py_tp_new, port_new},
     {Py_tp_dealloc, free_object},
     {Py_tp_methods, port_methods},
     {Py_tp_doc, "What the hot verbs call: one attachment, or none."},
@@ -88,13 +111,6 @@ typedef struct {
     Port *port;
     PyObject *target; /* whose methods are called instead of the whole ones; or NULL */
 } Verbs;
-
-enum verb { GET, SET, ADD, DELETE, INCR, CONTAINS, GET_MANY, SET_MANY, VERB_COUNT };
-
-static const char *const verb_names[VERB_COUNT] = {
-    "get", "set", "add", "delete", "incr", "__contains__", "get_many", "set_many"};
-
-static PyObject *whole[VERB_COUNT]; /* the methods of cache.py */
 
 static struct lilcache *cache_of(const Verbs *self) {
     return self->port ? self->port->cache : NULL;
@@ -128,16 +144,15 @@ static PyObject *keywords_of(PyObject *names, PyObject *const *values) {
 static PyObject *leave_to_python(enum verb verb, Verbs *self, PyObject *const *args,
                                  Py_ssize_t count, PyObject *names) {
     PyObject *object = (PyObject *)self;
-    PyObject *function;
+    PyObject *function = NULL;
     if (self->target) {
         function = PyObject_GetAttrString(self->target, verb_names[verb]);
         object = NULL;
+    } else if (self->port && self->port->state->whole[verb]) {
+        function = self->port->state->whole[verb];
+        Py_INCREF(function);
     } else {
-        function = whole[verb];
-        Py_XINCREF(function);
-        if (!function) {
-            PyErr_SetString(PyExc_RuntimeError, "lilcache._fast was not installed");
-        }
+        PyErr_SetString(PyExc_AttributeError, "this cache was never opened");
     }
     PyObject *positional = positional_of(object, args, count);
     PyObject *keywords = keywords_of(names, args + count);
@@ -312,7 +327,7 @@ static int get_into(Verbs *self, PyObject *key_object, PyObject *found) {
     if (result >= 0) {
         value = value_of(self, &key, result, out);
     } else {
-        PyObject *absent = (PyObject *)port_type; /* no value in a cache is it */
+        PyObject *absent = (PyObject *)self->port; /* no value in a cache is it */
         PyObject *args[] = {key_object, absent};
         value = leave_to_python(GET, self, args, 2, NULL);
         if (value == absent) {
@@ -408,14 +423,14 @@ static PyObject *verbs_set_many(Verbs *self, PyObject *const *args, Py_ssize_t c
 
 /* --- wiring ----------------------------------------------------------------------- */
 
-static PyObject *verbs_plug(Verbs *self, PyObject *args) {
-    PyObject *port;
-    PyObject *target = NULL;
-    if (!PyArg_ParseTuple(args, "O|O", &port, &target)) {
-        return NULL;
-    }
-    if (port != Py_None && !Py_IS_TYPE(port, port_type)) {
-        PyErr_SetString(PyExc_TypeError, "expected a Port or None");
+static PyObject *verbs_plug(Verbs *self, PyTypeObject *type, PyObject *const *args,
+                            Py_ssize_t count, PyObject *names) {
+    const struct state *state = PyType_GetModuleState(type);
+    PyObject *port = count > 0 ? args[0] : NULL;
+    PyObject *target = count > 1 ? args[1] : NULL;
+    if (names || count < 1 || count > 2 ||
+        (port != Py_None && !Py_IS_TYPE(port, state->port_type))) {
+        PyErr_SetString(PyExc_TypeError, "expected a Port or None, and a target");
         return NULL;
     }
     PyObject *old_port = (PyObject *)self->port;
@@ -448,7 +463,8 @@ static PyMethodDef verbs_methods[] = {
     VERB("__contains__", verbs_contains),
     VERB("get_many", verbs_get_many),
     VERB("set_many", verbs_set_many),
-    {"_plug", (PyCFunction)verbs_plug, METH_VARARGS,
+    {"_plug", (PyCFunction)(void (*)(void))verbs_plug,
+     METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
      "Call through this Port, or none; leave what is not usual to target, if given."},
     {NULL, NULL, 0, NULL},
 };
@@ -483,20 +499,22 @@ static PyObject *fast_bind(PyObject *module, PyObject *args) {
 
 /* install(name, method, text signature and documentation) */
 static PyObject *fast_install(PyObject *module, PyObject *args) {
+    struct state *state = PyModule_GetState(module);
     const char *name;
     PyObject *method;
-    PyObject *text;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "sOU", &name, &method, &text)) {
+    const char *text;
+    if (!PyArg_ParseTuple(args, "sOs", &name, &method, &text)) {
         return NULL;
     }
     for (int i = 0; i < VERB_COUNT; i++) {
         if (strcmp(name, verb_names[i]) == 0) {
+            PyObject *old = state->whole[i];
             Py_INCREF(method);
-            Py_XDECREF(whole[i]);
-            whole[i] = method;
-            Py_INCREF(text); /* the definition points into it from now on */
-            verbs_methods[i].ml_doc = PyUnicode_AsUTF8AndSize(text, NULL);
+            state->whole[i] = method;
+            Py_XDECREF(old);
+            if (!verbs_methods[i].ml_doc) { /* for good: all interpreters share it */
+                verbs_methods[i].ml_doc = strdup(text);
+            }
             Py_RETURN_NONE;
         }
     }
@@ -523,8 +541,9 @@ static PyObject *names_of(const char *const *texts, Py_ssize_t count) {
 }
 
 static int fast_exec(PyObject *module) {
-    PyObject *port = PyType_FromSpec(&port_spec);
-    PyObject *verbs = PyType_FromSpec(&verbs_spec);
+    struct state *state = PyModule_GetState(module);
+    PyObject *port = PyType_FromModuleAndSpec(module, &port_spec, NULL);
+    PyObject *verbs = PyType_FromModuleAndSpec(module, &verbs_spec, NULL);
     PyObject *offered = names_of(verb_names, VERB_COUNT);
     PyObject *wanted = names_of(core_names, sizeof core_names / sizeof *core_names);
     int failed = !port || !verbs || !offered || !wanted ||
@@ -533,23 +552,44 @@ static int fast_exec(PyObject *module) {
                  PyModule_AddObjectRef(module, "VERBS", offered) ||
                  PyModule_AddObjectRef(module, "CORE", wanted) ||
                  PyModule_AddStringConstant(module, "VERSION", LILCACHE_VERSION);
-    port_type = (PyTypeObject *)port; /* kept for good */
+    state->port_type = (PyTypeObject *)port;
     Py_XDECREF(verbs);
     Py_XDECREF(offered);
     Py_XDECREF(wanted);
     return failed ? -1 : 0;
 }
 
+static int fast_traverse(PyObject *module, visitproc visit, void *arg) {
+    struct state *state = PyModule_GetState(module);
+    Py_VISIT((PyObject *)state->port_type);
+    for (int i = 0; i < VERB_COUNT; i++) {
+        Py_VISIT(state->whole[i]);
+    }
+    return 0;
+}
+
+static int fast_clear(PyObject *module) {
+    struct state *state = PyModule_GetState(module);
+    PyObject *port_type = (PyObject *)state->port_type;
+    state->port_type = NULL;
+    Py_XDECREF(port_type);
+    for (int i = 0; i < VERB_COUNT; i++) {
+        Py_CLEAR(state->whole[i]);
+    }
+    return 0;
+}
+
 static PyModuleDef_Slot fast_slots[] = {{Py_mod_exec, fast_exec}, {0, NULL}};
 
-static struct PyModuleDef fast_module = {PyModuleDef_HEAD_INIT,
-                                         "lilcache._fast",
-                                         "The hot verbs of lilcache.Cache.",
-                                         0,
-                                         fast_methods,
-                                         fast_slots,
-                                         NULL,
-                                         NULL,
-                                         NULL};
+static struct PyModuleDef fast_module = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "lilcache._fast",
+    .m_doc = "The hot verbs of lilcache.Cache.",
+    .m_size = sizeof(struct state),
+    .m_methods = fast_methods,
+    .m_slots = fast_slots,
+    .m_traverse = fast_traverse,
+    .m_clear = fast_clear,
+};
 
 PyMODINIT_FUNC PyInit__fast(void) { return PyModuleDef_Init(&fast_module); }

@@ -30,24 +30,27 @@ class _Absent:
 
 SUPPORTED = sys.platform == "linux"
 
+fast: ModuleType | None
 if SUPPORTED:
     try:
         from ._lilcache import ffi, lib
         from ._quick import ffi as quick_ffi
         from ._quick import lib as quick
+
+        try:
+            from ._fast import VERSION as fast_version
+        except ModuleNotFoundError:  # not built
+            fast, fast_version = None, __version__
+        else:
+            from . import _fast as fast
     except ImportError as error:
         raise ImportError(
             f"the extensions of lilcache are not usable ({error}): build them with"
             " `pip install lilcache`, or `pip install -e .` in a checkout"
         ) from error
-    fast: ModuleType | None
-    try:
-        from . import _fast as fast
-    except ImportError:
-        fast = None
     for _built in (
         ffi.string(lib.lilcache_python_version).decode(),
-        fast.VERSION if fast else __version__,
+        fast_version,
     ):
         if _built != __version__:
             raise ImportError(

@@ -132,9 +132,13 @@ INTERPRETERS = """if True:
                 assert cache.get("key") is not None
                 cache.set("key", "inner {number}")
                 assert cache.incr("count", initial=1) == {number} + 1
+                assert cache.get(1) is None  # by the whole method
         ''')
         assert failed is None, failed
         interpreters.destroy(inner)
+        assert cache.get(1, "absent") == "absent"
+    with lilcache.Cache(name) as other:
+        assert other.get_many(["key", 1]) == {"key": "inner 2"}
     assert cache.get("key") == "inner 2"
     assert cache.get("count") == 3
     assert cache.stats().processes == 1

@@ -208,6 +208,7 @@ def test_a_held_lock_is_waited_for_without_the_gil(make_cache: Any) -> None:
         while not go_on.is_set():
             assert cache.check() == []
 
+    waits = cache.stats().lock_waits
     checker = threading.Thread(target=check_for_ever)
     checker.start()
     shard_held.wait()
@@ -219,6 +220,7 @@ def test_a_held_lock_is_waited_for_without_the_gil(make_cache: Any) -> None:
         assert cache.delete(key)
     go_on.set()
     checker.join()
+    assert cache.stats().lock_waits > waits
 
 
 def test_busy_is_left_to_python(make_cache: Any) -> None:
