@@ -103,7 +103,13 @@ lint: $(VENV)/installed-dev
 bench-origin: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.origin --json build/origin.json
 
+# What a call costs, with the hot verbs and without.
+.PHONY: bench-verbs
+bench-verbs: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.verbs
+
 # Mutants of the core, in lines drawn by SEED, until COUNT or SECONDS are reached.
+# A score below --least fails: less than every sample has had (docs/reliability.md).
 COUNT ?= 300
 .PHONY: mutants
 mutants: $(VENV)/installed-dev

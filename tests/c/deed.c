@@ -5,10 +5,9 @@
 #include "lc_hash.h"
 
 #define HOLD_US 1000 /* longer than a waiter tries by itself */
-#define CHILD_SECONDS                                                                  \
-    20 /* a process that a deed starts takes no longer, or it hangs                    \
-        */
-#define NEW_SEED 77
+/* A process that a deed starts takes no longer, or it hangs. */
+#define CHILD_SECONDS 20
+#define NEW_SEED      77
 
 struct world w;
 

@@ -103,6 +103,8 @@ static void make_groups(void) {
 
 static void limit(uint64_t bytes) { put(shared->group, version->limit, bytes); }
 
+#define CHARGES_LEFT (2 * MIB) /* of the kernel's own, and of the dead */
+
 /* --- trials, in a child that joins the group -------------------------------------- */
 
 static void open_in_group(void *argument) {
@@ -115,8 +117,8 @@ static void open_in_group(void *argument) {
         int status = famine_open(famine_name("cgroup"), size, flags, &cache, &error);
         shared->status = status;
         if (status == LILCACHE_OK) {
-            /* Charges of the segment before may come back between the two looks. */
-            CHECK(left + 2 * MIB >= size);
+            /* What charges_are_back left may come back between the two looks. */
+            CHECK(left + CHARGES_LEFT >= size);
             famine_fill(cache);
             CHECK_EQ(lilcache_retire(cache), LILCACHE_OK);
             lilcache_close(cache);
@@ -141,7 +143,7 @@ static void open_in_group(void *argument) {
 /* What the charges of the dead come back as: a little of the kernel's own. */
 static void charges_are_back(void) {
     double until = lct_seconds() + 10;
-    while (usage() > 2 * MIB) {
+    while (usage() > CHARGES_LEFT) {
         CHECK(lct_seconds() < until);
         lct_sleep_ms(10);
     }

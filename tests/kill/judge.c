@@ -4,6 +4,28 @@
 
 #define USE_EVERY 64 /* judges who go on to use the segment for a while */
 
+pid_t victim_fork(void) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(HANG_SECONDS);
+    }
+    return child;
+}
+
+int victim_status(pid_t child) {
+    int status;
+    alarm(2 * HANG_SECONDS); /* for a child that it left behind, too */
+    CHECK(waitpid(child, &status, 0) == child);
+    while (waitpid(-1, NULL, 0) > 0) { /* that child comes to us */
+    }
+    alarm(0);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
+        LCT_FAIL("it hung");
+    }
+    return status;
+}
+
 void judge_note_survivors(void) {
     for (uint32_t n = 0; n < KEY_FREE + w.used; n++) {
         w.keys[n].must = false;

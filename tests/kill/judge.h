@@ -6,6 +6,10 @@
 
 /* No victim, successor or judge takes longer: it hangs, and SIGALRM ends it. */
 #define HANG_SECONDS 20
+/* A process that dies by SIGALRM when it hangs. */
+pid_t victim_fork(void);
+/* Wait for it, and for children that it left behind. Fails if it hung. */
+int victim_status(pid_t child);
 
 struct figures {
     uint64_t repaired, rebuilt, emptied, processes, pins;

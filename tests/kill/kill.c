@@ -84,24 +84,8 @@ bool enough(void) {
            (options.deaths == 0 || report_deaths() >= options.deaths);
 }
 
-pid_t victim_fork(void) {
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        alarm(HANG_SECONDS);
-    }
-    return child;
-}
-
 bool victim_wait(pid_t child, int *status) {
-    alarm(2 * HANG_SECONDS); /* for a child that it left behind, too */
-    CHECK(waitpid(child, status, 0) == child);
-    while (waitpid(-1, NULL, 0) > 0) { /* that child comes to us */
-    }
-    alarm(0);
-    if (WIFSIGNALED(*status) && WTERMSIG(*status) == SIGALRM) {
-        LCT_FAIL("it hung");
-    }
+    *status = victim_status(child);
     CHECK(hook_shared->died || WIFEXITED(*status));
     return !hook_shared->died;
 }

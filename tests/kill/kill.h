@@ -55,8 +55,6 @@ extern struct options options;
 extern struct board *board;
 extern struct where *where;
 
-/* A process that dies by SIGALRM when it hangs. */
-pid_t victim_fork(void);
 /* Wait for a victim. True when it completed instead of dying. */
 bool victim_wait(pid_t child, int *status);
 

@@ -2,6 +2,7 @@
  * creating one, attaching, replacing, retiring and leaving. Whoever comes next gets a
  * working segment, with what was in it if there was something, and no object is left;
  * also when whoever comes next dies on the way, and another one comes. */
+#include "judge.h"
 #include "kill.h"
 
 #include <fcntl.h>
@@ -146,7 +147,7 @@ static bool act_leaves(enum act act) {
            act == CLOSE || act == GROUP;
 }
 
-static void judge(enum act act, const char *name, bool completed) {
+static void life_judge(enum act act, const char *name, bool completed) {
     struct lilcache *cache;
     CHECK_EQ(try_open(name, 0, act_group(act), MIB, &cache), LILCACHE_OK);
     uint64_t found = 0;
@@ -190,7 +191,7 @@ static void judge_in_child(enum act act, const char *name, const char *object,
                            bool completed) {
     pid_t child = victim_fork();
     if (child == 0) {
-        judge(act, name, completed);
+        life_judge(act, name, completed);
     }
     lct_join(child);
     CHECK(shm_open(object, O_RDONLY, 0) < 0);

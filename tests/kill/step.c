@@ -117,28 +117,6 @@ static void stand_aside(void) {
 
 static void restore(void) { memcpy(base, w.saved, SCENE_BYTES); }
 
-static pid_t victim_fork(void) {
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        alarm(HANG_SECONDS);
-    }
-    return child;
-}
-
-static int victim_status(pid_t child) {
-    int status;
-    alarm(2 * HANG_SECONDS); /* for a child that it left behind, too */
-    CHECK(waitpid(child, &status, 0) == child);
-    while (waitpid(-1, NULL, 0) > 0) {
-    }
-    alarm(0);
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
-        LCT_FAIL("it hung");
-    }
-    return status;
-}
-
 /* The status of an undisturbed run. */
 static int run_through(const struct deed *deed) {
     restore();

@@ -99,18 +99,6 @@ static void call_go(int worker, struct call *call) {
 
 static void count(uint64_t *what) { __atomic_fetch_add(what, 1, __ATOMIC_RELAXED); }
 
-/* A call that was answered BUSY has done nothing: it is in no history, so that whatever
- * it did all the same has no explanation. */
-static bool call_withdraw(int worker, int64_t result) {
-    if (result != LILCACHE_BUSY) {
-        count(&shared->tries);
-        return false;
-    }
-    count(&shared->busy);
-    shared->logs[worker].count--;
-    return true;
-}
-
 static void call_end(struct call *call, int64_t result) {
     call->op.hit = result >= 0;
     call->op.exists = result == LILCACHE_EXISTS;
@@ -119,6 +107,21 @@ static void call_end(struct call *call, int64_t result) {
                  lilcache_status_name((int)result));
     }
     __atomic_store_n(&call->op.end, calls_now(), __ATOMIC_RELEASE);
+}
+
+/* After a call that does not wait. False: it was answered BUSY and has done nothing. It
+ * is in no history then, so that whatever it did all the same has no explanation; the
+ * one that waits begins. */
+static bool call_tried(int worker, struct call *call, int64_t result) {
+    if (result != LILCACHE_BUSY) {
+        count(&shared->tries);
+        call_end(call, result);
+        return true;
+    }
+    count(&shared->busy);
+    shared->logs[worker].count--;
+    call_go(worker, call);
+    return false;
 }
 
 static void do_read(int worker, uint32_t key, const char *name) {
@@ -200,11 +203,9 @@ static void do_store(int worker, uint32_t key, const char *name, int64_t number,
     if (verb == SET && ttl == LILCACHE_TTL_NONE && ct_below(&dice, 2) == 0) {
         result = lilcache_try_set(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, buffer,
                                   length, 7, LILCACHE_TTL_NONE, LILCACHE_SET);
-        if (!call_withdraw(worker, result)) {
-            call_end(call, result);
+        if (call_tried(worker, call, result)) {
             return;
         }
-        call_go(worker, call);
     }
     PATIENTLY(result, lilcache_set(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, buffer,
                                    length, 7, ttl, modes[verb]));
@@ -224,11 +225,9 @@ static void do_remove(int worker, uint32_t key, const char *name, enum verb verb
     } else {
         if (ct_below(&dice, 2) == 0) {
             result = lilcache_try_delete(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR);
-            if (!call_withdraw(worker, result)) {
-                call_end(call, result);
+            if (call_tried(worker, call, result)) {
                 return;
             }
-            call_go(worker, call);
         }
         PATIENTLY(result, lilcache_delete(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR));
     }
@@ -245,11 +244,9 @@ static void do_incr(int worker, uint32_t key, const char *name) {
         result =
             lilcache_try_incr(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, call->op.put,
                               &initial, LILCACHE_TTL_NONE, &call->op.got);
-        if (!call_withdraw(worker, result)) {
-            call_end(call, result);
+        if (call_tried(worker, call, result)) {
             return;
         }
-        call_go(worker, call);
     }
     PATIENTLY(result,
               lilcache_incr(cache, name, CT_KEY_BYTES, LILCACHE_KEY_STR, call->op.put,

@@ -27,7 +27,7 @@ struct shared {
     uint64_t ready[WORKERS];
     uint64_t torn;
     uint64_t views, unpinned; /* read under a pin; copied, since there was none */
-    uint64_t tries, busy;     /* try_set and try_delete that did it, and that did not */
+    uint64_t tries, busy;     /* calls that do not wait: done, and refused */
     struct fate {             /* of one worker in this round */
         int worker;
         int signal;     /* SIGKILL or SIGSTOP; 0: nobody's */

@@ -144,9 +144,11 @@ static uint64_t round_check(uint64_t round) {
         }
         qsort(ops, count, sizeof *ops, by_begin);
         if (!history_linearizable(ops, count, lossy)) {
-            fprintf(stderr, "VIOLATION: seed %llu, round %llu, key %u, %s\n",
+            fprintf(stderr,
+                    "VIOLATION: seed %llu, round %llu, key %u, %s, %llu evicted\n",
                     (unsigned long long)options.seed, (unsigned long long)round, key,
-                    lossy ? "entries may vanish" : "nothing may vanish");
+                    lossy ? "entries may vanish" : "nothing may vanish",
+                    (unsigned long long)ct_stat(caches[lossy], "evictions"));
             history_print(ops, count);
             _exit(1);
         }
@@ -227,8 +229,7 @@ static int run(void) {
            (unsigned long long)stops, (unsigned long long)repaired,
            lct_seconds() - started);
     printf("%llu reads through a pinned view, %llu copied for want of a pin; %llu "
-           "try_set and try_delete done, %llu that found the lock taken or the value "
-           "too long\n",
+           "calls without waiting done, %llu refused\n",
            (unsigned long long)shared->views, (unsigned long long)shared->unpinned,
            (unsigned long long)shared->tries, (unsigned long long)shared->busy);
     if (operations[0] + operations[1] >= ENOUGH) {
