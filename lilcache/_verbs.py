@@ -50,6 +50,7 @@ def install(kind: type, whole: type) -> None:
         return
     for name in fast.VERBS:
         method = whole.__dict__[name]
+        method.__qualname__ = f"{kind.__qualname__}.{name}"  # for a TypeError's text
         fast.install(name, method, _description(name, method))
         setattr(kind, name, fast.Verbs.__dict__[name])
 

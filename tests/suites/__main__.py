@@ -43,13 +43,14 @@ class Result:
 
 
 def end(child: subprocess.Popen[str]) -> None:
-    """End a suite and all that it has started: first as Ctrl-C does, then by force."""
-    for signum in (signal.SIGINT, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signum)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(END_SECONDS)
-            return
+    """End a suite as Ctrl-C does, and then by force what is left of what it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(END_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def run_suite(name: str, command: str, limit: float) -> Result:
