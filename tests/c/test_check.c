@@ -147,6 +147,11 @@ TEST(pages_and_their_owners, 20) {
     UNTRUE(list[0], group.first, "P1: page");
     UNTRUE(owners_of(roomy)[unused], g + 1, "P2: block");
     UNTRUE(owners[group.first & ((1u << shard->page_shift) - 1)], g + 2, "P1: page");
+    uint32_t block = list[0] >> shard->page_shift;
+    CHECK_EQ(owners_of(block)[0], 0); /* the page of the owners themselves */
+    owners_of(block)[0] = g + 1;
+    UNTRUE(list[0], block << shard->page_shift, "P2: page");
+    owners_of(block)[0] = 0;
     shard->ctl->sh_index_pages++;
     shard->blocks[index].bl_fill++;
     says("P2: block");
