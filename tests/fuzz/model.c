@@ -287,8 +287,8 @@ static uint64_t record_bytes(uint32_t n, uint64_t length) {
                            key_of(n).length, length);
 }
 
-/* Limits are checked before anything else. */
-static bool too_much(const struct model *m, uint64_t length, int64_t ttl, int status) {
+bool model_too_much(const struct model *m, uint64_t length, int64_t ttl,
+                    int64_t status) {
     if (model_retired(m, status) ||
         (length <= m->max_value && ttl >= 0 && ttl <= INT64_MAX / 2)) {
         return false;
@@ -303,7 +303,7 @@ void model_set(struct model *m, uint32_t n, uint64_t length, int64_t ttl, int mo
     model_offer(n, &next);
     int status = lilcache_set(m->cache, key.bytes, key.length, key.type,
                               value_of(next.slice), length, next.type, ttl, mode);
-    if (too_much(m, length, ttl, status) ||
+    if (model_too_much(m, length, ttl, status) ||
         model_refused(m, status, record_bytes(n, length))) {
         return;
     }
@@ -330,7 +330,7 @@ void model_try_set(struct model *m, uint32_t n, uint64_t length) {
                                   LILCACHE_TTL_NONE, LILCACHE_SET);
     if (length >= LC_VALUE_ALIGN_FROM) {
         MUST_EQ(status, LILCACHE_BUSY);
-    } else if (!too_much(m, length, 0, status) &&
+    } else if (!model_too_much(m, length, 0, status) &&
                !model_refused(m, status, record_bytes(n, length))) {
         MUST_EQ(status, LILCACHE_OK);
         model_store(m, n, &next);
@@ -350,7 +350,7 @@ void model_cas(struct model *m, uint32_t n, uint64_t length, int64_t ttl,
     model_offer(n, &next);
     int status = lilcache_cas(m->cache, key.bytes, key.length, key.type,
                               value_of(next.slice), length, next.type, ttl, stamp);
-    if (too_much(m, length, ttl, status) ||
+    if (model_too_much(m, length, ttl, status) ||
         model_refused(m, status, record_bytes(n, length))) {
         return;
     }
@@ -400,7 +400,7 @@ void model_pop(struct model *m, uint32_t n, uint64_t cap) {
 void model_touch(struct model *m, uint32_t n, int64_t ttl) {
     struct key key = key_of(n);
     int status = lilcache_touch(m->cache, key.bytes, key.length, key.type, ttl);
-    if (too_much(m, 0, ttl, status) ||
+    if (model_too_much(m, 0, ttl, status) ||
         model_refused(m, status, record_bytes(n, m->entries[n].length))) {
         return;
     }

@@ -84,6 +84,9 @@ void model_store(struct model *m, uint32_t n, const struct entry *next);
 bool model_retired(const struct model *m, int64_t status);
 /* No operation need be looked at further: retired, or without room beside pins. */
 bool model_refused(struct model *m, int64_t status, uint64_t record_bytes);
+/* Limits are checked before anything else. */
+bool model_too_much(const struct model *m, uint64_t length, int64_t ttl,
+                    int64_t status);
 bool model_has_pins(const struct model *m);
 uint8_t *model_out(void);
 

@@ -78,9 +78,8 @@ void model_set_many(struct model *m, uint32_t n, uint32_t count, uint64_t length
     for (uint32_t i = 0; i < batch.count; i++) {
         int64_t status = batch.results[i];
         stored += status == LILCACHE_OK;
-        if (!model_retired(m, status) && (ttl < 0 || ttl > INT64_MAX / 2)) {
-            MUST_EQ(status, length > m->max_value ? LILCACHE_VALUE_SIZE : LILCACHE_TTL);
-        } else if (!model_refused(m, status, length + batch.key_lengths[i])) {
+        if (!model_too_much(m, length, ttl, status) &&
+            !model_refused(m, status, length + batch.key_lengths[i])) {
             MUST_EQ(status, LILCACHE_OK);
             model_store(m, batch.n[i], &next[i]);
         }
