@@ -77,7 +77,7 @@ static void await_writers(uint64_t first, uint64_t second, double seconds) {
     while ((operations_of(writers_met[0]) < first ||
             operations_of(writers_met[1]) < second) &&
            lct_seconds() < until) {
-        lct_sleep_ms(0);
+        usleep(30);
     }
 }
 
