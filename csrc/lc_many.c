@@ -11,6 +11,7 @@ int64_t lilcache_get_many(struct lilcache *cache, size_t count, const void *keys
                           const uint32_t *key_lengths, const uint8_t *key_types,
                           void *out, size_t cap, int64_t *results) {
     struct lc_segment *segment = cache->segment;
+    struct lc_hit hit;
     const uint8_t *at = keys;
     uint8_t *to = out;
     int64_t hits = 0;
@@ -25,7 +26,7 @@ int64_t lilcache_get_many(struct lilcache *cache, size_t count, const void *keys
             results[i] = made;
             continue;
         }
-        results[i] = lc_read_copy(segment, &key, to, cap, NULL);
+        results[i] = lc_read_copy(segment, &key, to, cap, &hit);
         if (results[i] >= 0) {
             to += LILCACHE_LENGTH(results[i]);
             cap -= LILCACHE_LENGTH(results[i]);

@@ -59,8 +59,7 @@ static bool read_block_same(const struct lc_shard *shard, const struct lc_hit *h
 
 /* One slot with our tag: is it our key? */
 static enum lc_verdict read_slot_racy(const struct lc_shard *shard,
-                                      const struct lc_key *key, uint64_t epoch,
-                                      struct lc_hit *hit) {
+                                      const struct lc_key *key, struct lc_hit *hit) {
     hit->block = lc_block_of(shard, lc_slot_offset(hit->word));
     if (hit->block >= shard->block_count) {
         return read_pages_same(hit) ? LC_ABSENT : LC_RETRY;
@@ -83,7 +82,7 @@ static enum lc_verdict read_slot_racy(const struct lc_shard *shard,
                 lc_record_key_type(&hit->record) == key->type &&
                 LC_RACY(record_key, lc_equal_racy(lc_record_key(shard, &hit->record),
                                                   key->bytes, key->length));
-    if (!same || lc_word_epoch(word) != (uint32_t)epoch) {
+    if (!same || lc_word_epoch(word) != (uint32_t)hit->epoch) {
         return read_block_same(shard, hit) ? LC_ABSENT : LC_RETRY;
     }
     return LC_HIT;
@@ -96,7 +95,7 @@ static enum lc_verdict read_find_racy(const struct lc_shard *shard,
     uint64_t tag = lc_tag_of(key->hash);
     struct lc_group group;
     /* Acquire: pairs with the store of sh_epoch in clear. */
-    uint64_t epoch = lc_load_acquire(&shard->ctl->sh_epoch);
+    hit->epoch = lc_load_acquire(&shard->ctl->sh_epoch);
     hit->group = &shard->groups[lc_group_of(shard, key->hash)];
     /* Acquire: both pair with group_rebuild. */
     hit->changes = lc_load_acquire(&hit->group->gr_changes);
@@ -124,7 +123,7 @@ static enum lc_verdict read_find_racy(const struct lc_shard *shard,
             }
             hit->slot = &bucket->bk_slot[i];
             hit->word = word;
-            enum lc_verdict verdict = read_slot_racy(shard, key, epoch, hit);
+            enum lc_verdict verdict = read_slot_racy(shard, key, hit);
             if (verdict != LC_ABSENT) {
                 return verdict;
             }
@@ -218,6 +217,7 @@ static enum lc_verdict read_find_locked(struct lc_shard *shard,
                               &found, NULL)) {
         return LC_ABSENT;
     }
+    hit->group = NULL;
     hit->record = found.record;
     hit->slot = found.place.slot;
     hit->word = found.place.word;
@@ -229,17 +229,17 @@ static enum lc_verdict read_find_locked(struct lc_shard *shard,
 }
 
 int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void *out,
-                     size_t cap, uint32_t *stamp) {
+                     size_t cap, struct lc_hit *hit) {
     struct lc_shard *shard = lc_shard_of(segment, key->hash);
-    struct lc_hit hit;
     int64_t result = LILCACHE_MISS;
     enum lc_verdict verdict = LC_RETRY;
 
-    hit.before = 0;
+    hit->shard = shard;
+    hit->before = 0;
     for (int tries = 0; verdict == LC_RETRY && tries < READ_TRIES; tries++) {
-        verdict = read_find_racy(shard, key, &hit);
+        verdict = read_find_racy(shard, key, hit);
         if (verdict == LC_HIT) {
-            verdict = read_bytes_racy(shard, key, &hit, out, cap, &result);
+            verdict = read_bytes_racy(shard, key, hit, out, cap, &result);
         }
     }
     if (LC_UNLIKELY(verdict == LC_RETRY)) {
@@ -247,24 +247,21 @@ int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void 
             read_add(segment, LC_ROW_contended_misses);
             return LILCACHE_MISS;
         }
-        verdict = read_find_locked(shard, key, &hit);
+        verdict = read_find_locked(shard, key, hit);
         if (verdict == LC_HIT) {
-            verdict = read_bytes_racy(shard, key, &hit, out, cap, &result);
+            verdict = read_bytes_racy(shard, key, hit, out, cap, &result);
         }
         lc_shard_leave(shard);
     }
     if (verdict != LC_HIT) {
         return lc_segment_told(segment, LILCACHE_MISS);
     }
-    read_note_hit(&hit);
-    if (stamp) {
-        *stamp = hit.record.stamp;
-    }
+    read_note_hit(hit);
     return lc_segment_told(segment, result);
 }
 
-int64_t lilcache_gets(struct lilcache *cache, const void *key, size_t key_length,
-                      int key_type, void *out, size_t cap, uint32_t *stamp) {
+static int64_t read_whole(struct lilcache *cache, const void *key, size_t key_length,
+                          int key_type, void *out, size_t cap, struct lc_hit *hit) {
     struct lc_segment *segment = cache->segment;
     struct lc_key made;
     int status = lc_segment_alive(segment);
@@ -274,7 +271,7 @@ int64_t lilcache_gets(struct lilcache *cache, const void *key, size_t key_length
     if (LC_UNLIKELY(status != LILCACHE_OK)) {
         return status;
     }
-    int64_t result = lc_read_copy(segment, &made, out, cap, stamp);
+    int64_t result = lc_read_copy(segment, &made, out, cap, hit);
     if (result != LILCACHE_TOO_LARGE) { /* the caller comes again, and counts then */
         lc_read_count(segment, result);
     }
@@ -283,7 +280,92 @@ int64_t lilcache_gets(struct lilcache *cache, const void *key, size_t key_length
 
 int64_t lilcache_get(struct lilcache *cache, const void *key, size_t key_length,
                      int key_type, void *out, size_t cap) {
-    return lilcache_gets(cache, key, key_length, key_type, out, cap, NULL);
+    struct lc_hit hit;
+    return read_whole(cache, key, key_length, key_type, out, cap, &hit);
+}
+
+int64_t lilcache_gets(struct lilcache *cache, const void *key, size_t key_length,
+                      int key_type, void *out, size_t cap, uint32_t *stamp) {
+    struct lc_hit hit;
+    int64_t result = read_whole(cache, key, key_length, key_type, out, cap, &hit);
+    if (result >= 0) {
+        *stamp = hit.record.stamp;
+    }
+    return result;
+}
+
+/* Where and what the slot and all that stands behind it were. */
+static void read_version(const struct lc_segment *segment, const struct lc_hit *hit,
+                         struct lilcache_version *version) {
+    bool expires = hit->record.flags & LC_RECORD_EXPIRES;
+    const uint64_t *expiry = lc_record_expiry_word(hit->shard, &hit->record);
+    version->slot = (uint64_t)((const uint8_t *)hit->slot - segment->base);
+    version->word = hit->word;
+    version->dir = hit->dir;
+    version->changes = hit->changes;
+    version->generation = hit->generation;
+    version->expiry = expires ? (uint64_t)((const uint8_t *)expiry - segment->base) : 0;
+    version->shard = (uint32_t)(hit->shard - segment->shards);
+    version->group = (uint32_t)(hit->group - hit->shard->groups);
+    version->block = hit->block;
+    version->epoch = (uint32_t)hit->epoch;
+}
+
+int64_t lilcache_get_version(struct lilcache *cache, const void *key, size_t key_length,
+                             int key_type, void *out, size_t cap,
+                             struct lilcache_version *version) {
+    struct lc_hit hit;
+    int64_t result = read_whole(cache, key, key_length, key_type, out, cap, &hit);
+    version->slot = 0;
+    if (result >= 0 && hit.group) {
+        read_version(cache->segment, &hit, version);
+    }
+    return result;
+}
+
+/* A get from its second look at the slot on, without looking at the key: nothing that
+ * the first look found has changed. */
+int lilcache_is_current(struct lilcache *cache,
+                        const struct lilcache_version *version) {
+    struct lc_segment *segment = cache->segment;
+    int status = lc_segment_alive(segment);
+    if (LC_UNLIKELY(status != LILCACHE_OK || version->slot == 0)) {
+        return status == LILCACHE_OK ? LILCACHE_MISS : status;
+    }
+    const struct lc_shard *shard = &segment->shards[version->shard];
+    struct lc_hit hit = {
+        .slot = (uint64_t *)(segment->base + version->slot),
+        .dir = version->dir,
+        .changes = version->changes,
+        .generation = version->generation,
+        .group = &shard->groups[version->group],
+        .block = version->block,
+    };
+    /* Acquire: pairs with the store of sh_epoch in clear. */
+    uint64_t epoch = lc_load_acquire(&shard->ctl->sh_epoch);
+    /* Acquire: pairs with the stores of lc_index_change_locked. */
+    hit.word = LC_RACY(version_slot, lc_load_acquire(hit.slot));
+    if ((uint32_t)epoch != version->epoch ||
+        ((hit.word ^ version->word) & ~LC_SLOT_HITS) != 0 || !read_pages_same(&hit)) {
+        return LILCACHE_MISS;
+    }
+    LC_RACE_COUNTS_WORD(&hit.group->gr_changes, hit.changes, hit.slot);
+    uint64_t expires = UINT64_MAX;
+    if (version->expiry) {
+        const uint64_t *word = (const uint64_t *)(segment->base + version->expiry);
+        expires = LC_RACY(version_expiry, lc_load_relaxed(word));
+    }
+    if (!read_block_same(shard, &hit)) {
+        return LILCACHE_MISS;
+    }
+    /* Whether a get would miss is for a get to say: the clock is read here after all
+     * that was looked at. */
+    if (expires != UINT64_MAX && expires <= lc_os_now_ms()) {
+        return LILCACHE_MISS;
+    }
+    read_note_hit(&hit);
+    read_add(segment, LC_ROW_hits);
+    return (int)lc_segment_told(segment, LILCACHE_OK);
 }
 
 int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,

@@ -20,7 +20,9 @@ struct lc_hit {
     uint64_t dir;
     uint64_t changes;
     uint64_t generation;
-    const struct shm_group *group;
+    uint64_t epoch;
+    const struct lc_shard *shard;
+    const struct shm_group *group; /* NULL: found under the lock */
     uint32_t block;
     uint64_t before; /* the clock before the key was looked for; 0: not looked at */
     uint64_t now;    /* and when it was judged; 0: the record does not expire */
@@ -32,9 +34,9 @@ enum lc_verdict { LC_HIT, LC_ABSENT, LC_RETRY };
 int lc_key_make(const struct lc_segment *segment, const void *key, size_t length,
                 int type, struct lc_key *out);
 
-/* Copy the value: packed result, MISS or TOO_LARGE. stamp may be NULL. */
+/* Copy the value: packed result, MISS or TOO_LARGE. *hit is what was found. */
 int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void *out,
-                     size_t cap, uint32_t *stamp);
+                     size_t cap, struct lc_hit *hit);
 
 /* Count a get of this process. */
 void lc_read_count(struct lc_segment *segment, int64_t result);

@@ -141,6 +141,30 @@ int64_t lilcache_get(struct lilcache *cache, const void *key, size_t key_length,
 int64_t lilcache_gets(struct lilcache *cache, const void *key, size_t key_length,
                       int key_type, void *out, size_t cap, uint32_t *stamp);
 
+/* What a value was when it was copied, for who keeps something made of it. Of this
+ * attachment only; its fields are the core's. */
+struct lilcache_version {
+    uint64_t slot; /* 0: of nothing, never current */
+    uint64_t word;
+    uint64_t dir;
+    uint64_t changes;
+    uint64_t generation;
+    uint64_t expiry;
+    uint32_t shard;
+    uint32_t group;
+    uint32_t block;
+    uint32_t epoch;
+};
+
+/* get, and the value's version. */
+int64_t lilcache_get_version(struct lilcache *cache, const void *key, size_t key_length,
+                             int key_type, void *out, size_t cap,
+                             struct lilcache_version *version);
+
+/* OK: a get of the key would return that very value now, and counts as one. MISS: it
+ * may not, ask it. RETIRED. A relocated value is another one. */
+int lilcache_is_current(struct lilcache *cache, const struct lilcache_version *version);
+
 /* Remaining milliseconds to *ttl_ms, -1 for ever. OK or MISS. */
 int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
                  int key_type, int64_t *ttl_ms);
