@@ -48,6 +48,8 @@ class Attachment(Verbs):
         owner: Account = None,
         group: Account = None,
         guard: bool | None = None,
+        local: int = 0,
+        local_shared: bool = False,
         serializer: Union[str, Serializer] = "auto",
         signing_key: bytes | None = None,
         lock_timeout: float = 1.0,
@@ -77,6 +79,13 @@ class Attachment(Verbs):
                 instead of killing the process by SIGBUS. False leaves that signal
                 alone; the default is True unless LILCACHE_GUARD is 0. What the first
                 cache of a process in a segment says holds for all there.
+            local: How many decoded values this process keeps, to be returned again
+                without decoding while they are what a get would find; a change by any
+                process is seen at once. By default none. What nobody can change is
+                kept as it is; of a dict, list or set of such things every get returns
+                a copy; other mutable values are decoded each time.
+            local_shared: Keep any value, and return the same object each time. It
+                must not be changed.
             serializer: "auto", "pickle", "safe" or an object with dumps and loads; see
                 lilcache.serializers.
             signing_key: At least 16 secret bytes: every value is then signed, and none
@@ -100,6 +109,8 @@ class Attachment(Verbs):
             owner=owner,
             group=group,
             guard=guard,
+            local=local,
+            local_shared=local_shared,
         )
         self._open(options, serializer, signing_key, lock_timeout)
 

@@ -12,12 +12,17 @@
  *
  * Types and methods belong to a module, of which each interpreter has its own. */
 #define PY_SSIZE_T_CLEAN
+#include "_fast_copies.h"
 #include "_fast_values.h"
 
 /* The core's functions, lilcache_ left away, in the order in which bind() takes them.
  */
 #define CORE(X)                                                                        \
     X(int64_t, get, (struct lilcache *, const void *, size_t, int, void *, size_t))    \
+    X(int64_t, get_version,                                                            \
+      (struct lilcache *, const void *, size_t, int, void *, size_t,                   \
+       struct lilcache_version *))                                                     \
+    X(int, is_current, (struct lilcache *, const struct lilcache_version *))           \
     X(int, ttl, (struct lilcache *, const void *, size_t, int, int64_t *))             \
     X(int, try_set,                                                                    \
       (struct lilcache *, const void *, size_t, int, const void *, size_t, int,        \
@@ -56,6 +61,7 @@ typedef struct {
     const struct state *state; /* of the module that its type keeps */
     struct lilcache *cache;    /* NULL: none, or its values are signed */
     uint64_t max_value;
+    struct copies copies;
 } Port;
 
 static PyObject *port_attach(Port *self, PyObject *args) {
@@ -66,7 +72,35 @@ static PyObject *port_attach(Port *self, PyObject *args) {
     }
     self->cache = (struct lilcache *)(uintptr_t)address;
     self->max_value = max_value;
+    copies_forget(&self->copies);
     Py_RETURN_NONE;
+}
+
+static PyObject *port_keep(Port *self, PyObject *args) {
+    Py_ssize_t count;
+    int shares;
+    PyObject *leaves;
+    if (!PyArg_ParseTuple(args, "npO", &count, &shares, &leaves)) {
+        return NULL;
+    }
+    if (count < 0 || !PyTuple_Check(leaves)) {
+        return PyErr_Format(PyExc_ValueError, "a number of objects, a tuple of types");
+    }
+    copies_close(&self->copies);
+    if (!copies_open(&self->copies, (size_t)count, shares, leaves)) {
+        return PyErr_NoMemory();
+    }
+    Py_RETURN_NONE;
+}
+
+static int port_traverse(Port *self, visitproc visit, void *arg) {
+    Py_VISIT((PyObject *)Py_TYPE(self));
+    return copies_traverse(&self->copies, visit, arg);
+}
+
+static int port_clear(Port *self) {
+    copies_close(&self->copies);
+    return 0;
 }
 
 static void free_object(PyObject *self) {
@@ -74,6 +108,12 @@ static void free_object(PyObject *self) {
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
+}
+
+static void port_dealloc(Port *self) {
+    PyObject_GC_UnTrack(self);
+    copies_close(&self->copies);
+    free_object((PyObject *)self);
 }
 
 static PyObject *port_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
@@ -90,19 +130,24 @@ static PyObject *port_new(PyTypeObject *type, PyObject *args, PyObject *keywords
 static PyMethodDef port_methods[] = {
     {"attach", (PyCFunction)port_attach, METH_VARARGS,
      "Use the struct lilcache at this address, 0 for none, with values up to so long."},
+    {"keep", (PyCFunction)port_keep, METH_VARARGS,
+     "Keep so many objects that were decoded, shared or not; objects of these types\n"
+     "nobody can change."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot port_slots[] = {
     {Py_tp_new, port_new},
-    {Py_tp_dealloc, free_object},
+    {Py_tp_dealloc, port_dealloc},
+    {Py_tp_traverse, port_traverse},
+    {Py_tp_clear, port_clear},
     {Py_tp_methods, port_methods},
     {Py_tp_doc, "What the hot verbs call: one attachment, or none."},
     {0, NULL},
 };
 
 static PyType_Spec port_spec = {"lilcache._fast.Port", sizeof(Port), 0,
-                                Py_TPFLAGS_DEFAULT, port_slots};
+                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, port_slots};
 
 /* --- Verbs: the base of Cache ----------------------------------------------------- */
 
@@ -183,19 +228,91 @@ static PyObject *value_of(Verbs *self, const struct text *key, int64_t packed,
 
 /* --- the verbs -------------------------------------------------------------------- */
 
+/* Of the object that this process keeps of the key, what a get would return; NULL:
+ * there is none, or it is not current. */
+static PyObject *known_value(Verbs *self, PyObject *key_object) {
+    struct copies *copies = &self->port->copies;
+    struct copy *copy = copies_find(copies, key_object);
+    if (!copy) {
+        return NULL;
+    }
+    if (core.is_current(self->port->cache, &copy->version) != LILCACHE_OK) {
+        return NULL;
+    }
+    copy->used = true;
+    return copy_of(copy->value, copy->kind);
+}
+
+/* The value that the core copies to `out`, kept if it may be. */
+static PyObject *fetched_value(Verbs *self, PyObject *key_object,
+                               const struct text *key, char *out, size_t cap,
+                               int64_t *result) {
+    Port *port = self->port;
+    struct lilcache_version version;
+    uint64_t attachments = port->copies.attachments;
+    *result = core.get_version(port->cache, key->bytes, (size_t)key->length, key->type,
+                               out, cap, &version);
+    if (*result < 0) {
+        return NULL;
+    }
+    Py_INCREF((PyObject *)port); /* decoding runs any code */
+    PyObject *value = value_of(self, key, *result, out);
+    if (value) {
+        copies_keep(&port->copies, key_object, value, &version, attachments);
+    }
+    Py_DECREF((PyObject *)port);
+    return value;
+}
+
+/* As get, where objects are kept. A value that is too long for `out` is fetched all the
+ * same: to decode it once more is what is to be spared. */
+static PyObject *kept_value(Verbs *self, PyObject *key_object, const struct text *key,
+                            char *out, int64_t *result) {
+    PyObject *value = known_value(self, key_object);
+    if (value || PyErr_Occurred()) {
+        *result = 0;
+        return value;
+    }
+    value = fetched_value(self, key_object, key, out, OUT_BYTES, result);
+    char *large = *result == LILCACHE_TOO_LARGE ? malloc(self->port->max_value) : NULL;
+    if (large) {
+        value =
+            fetched_value(self, key_object, key, large, self->port->max_value, result);
+        free(large);
+    }
+    if (*result == LILCACHE_MISS) {
+        struct copy *old = copies_find(&self->port->copies, key_object);
+        if (old) {
+            copy_drop(old);
+        }
+    }
+    return value;
+}
+
+/* A new reference; NULL with a status below 0 in *result, or an exception. */
+static PyObject *get_one(Verbs *self, PyObject *key_object, const struct text *key,
+                         int64_t *result) {
+    char out[OUT_BYTES];
+    struct lilcache *cache = self->port->cache;
+    if (self->port->copies.sets) {
+        return kept_value(self, key_object, key, out, result);
+    }
+    *result =
+        core.get(cache, key->bytes, (size_t)key->length, key->type, out, sizeof out);
+    return *result < 0 ? NULL : value_of(self, key, *result, out);
+}
+
 static PyObject *verbs_get(Verbs *self, PyObject *const *args, Py_ssize_t count,
                            PyObject *keywords) {
     static const char *const names[ARGUMENTS] = {"key", "default"};
-    char out[OUT_BYTES];
-    struct lilcache *cache = cache_of(self);
     PyObject *given[ARGUMENTS];
     struct text key;
-    if (cache && arrange(args, count, keywords, names, 1, given) &&
+    if (cache_of(self) && arrange(args, count, keywords, names, 1, given) &&
         read_key(given[0], &key)) {
-        int64_t result =
-            core.get(cache, key.bytes, (size_t)key.length, key.type, out, sizeof out);
-        if (result >= 0) {
-            return value_of(self, &key, result, out);
+        int64_t result;
+        PyObject *value = get_one(self, given[0], &key, &result);
+        if (value || result >= 0) {
+            return value;
         }
         if (result == LILCACHE_MISS) {
             PyObject *missing = given[1] ? given[1] : Py_None;
@@ -312,21 +429,16 @@ static PyObject *verbs_contains(Verbs *self, PyObject *const *args, Py_ssize_t c
 /* Adds the value of one key, if there is one, to `found`; 0, -1 with an exception, or
  * 1: this key is not for us. */
 static int get_into(Verbs *self, PyObject *key_object, PyObject *found) {
-    char out[OUT_BYTES];
     struct text key;
-    struct lilcache *cache = cache_of(self);
-    if (!cache || !read_key(key_object, &key)) {
+    if (!cache_of(self) || !read_key(key_object, &key)) {
         return 1;
     }
-    int64_t result =
-        core.get(cache, key.bytes, (size_t)key.length, key.type, out, sizeof out);
-    if (result == LILCACHE_MISS) {
+    int64_t result;
+    PyObject *value = get_one(self, key_object, &key, &result);
+    if (!value && result == LILCACHE_MISS) {
         return 0;
     }
-    PyObject *value;
-    if (result >= 0) {
-        value = value_of(self, &key, result, out);
-    } else {
+    if (!value && result < 0) {
         PyObject *absent = (PyObject *)self->port; /* no value in a cache is it */
         PyObject *args[] = {key_object, absent};
         value = leave_to_python(GET, self, args, 2, NULL);

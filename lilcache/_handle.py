@@ -24,7 +24,7 @@ from ._ffi import ffi, lib
 from ._options import MIB, Options, default_size_bytes
 from ._scratch import Hot, make_hot
 from ._status import error_for, object_path, open_error, os_error
-from ._verbs import Port
+from ._verbs import Port, immutable_types
 from .errors import (
     ClosedError,
     SegmentOSError,
@@ -99,6 +99,8 @@ class Handle:
         self.pointer: Any = None
         self._anchor: Any = None
         self.port = Port()
+        if options.local:
+            self.port.keep(options.local, options.local_shared, immutable_types())
         self.take: Callable[[], Hot] = _none.pop
         self.give: Callable[[Hot], None] = _forget
         self._attach(

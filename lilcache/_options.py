@@ -24,6 +24,9 @@ NAME_MAX: Final = 128
 DEFAULT_SIZE_BYTES: Final = 64 * MIB
 MIN_SIZE_BYTES: Final = MIB
 
+# Objects that a process may keep; each takes about 100 bytes besides itself.
+LOCAL_MAX: Final = 10_000_000
+
 # Sizes are whole pages, so that what was asked for and what is there compare equal.
 PAGE_BYTES: Final = 4096
 
@@ -48,6 +51,8 @@ class Options:
     recreate: bool = False
     checksums: bool = False
     guard: bool = True
+    local: int = 0
+    local_shared: bool = False
 
     @property
     def object_name(self) -> str:
@@ -67,6 +72,8 @@ def make_options(
     owner: Account,
     group: Account,
     guard: bool | None,
+    local: int,
+    local_shared: bool,
 ) -> Options:
     """Return checked options.
 
@@ -91,7 +98,15 @@ def make_options(
         recreate=bool(recreate),
         checksums=bool(checksums),
         guard=default_guard() if guard is None else bool(guard),
+        local=_checked_local(local),
+        local_shared=bool(local_shared),
     )
+
+
+def _checked_local(local: int) -> int:
+    if type(local) is not int or not 0 <= local <= LOCAL_MAX:
+        raise ArgumentError(f"local is an int from 0 to {LOCAL_MAX}, not {local!r}")
+    return local
 
 
 def default_guard() -> bool:

@@ -20,6 +20,9 @@ class _NoPort:
     def attach(self, address: int, max_value: int) -> None:
         """Take note of nothing."""
 
+    def keep(self, count: int, shares: bool, immutable: tuple[type, ...]) -> None:
+        """Keep nothing: every get decodes."""
+
 
 class _NoVerbs:
     """Stands for Verbs where there are none."""
@@ -59,6 +62,18 @@ def module_functions(verbs: Any) -> dict[str, Any]:
     """Return the hot verbs of one object as functions; {} if there are none."""
     names = () if fast is None else fast.VERBS
     return {name: getattr(verbs, name) for name in names if name.isidentifier()}
+
+
+def immutable_types() -> tuple[type, ...]:
+    """Return the types whose objects nobody can change, but for containers of them."""
+    # Not imported by those who keep nothing.
+    from datetime import date, datetime, time, timedelta, timezone
+    from decimal import Decimal
+    from fractions import Fraction
+    from uuid import UUID
+
+    native = (str, bytes, int, float, bool, type(None), complex)
+    return (*native, datetime, date, time, timedelta, timezone, Decimal, Fraction, UUID)
 
 
 def _description(name: str, method: Any) -> str:
