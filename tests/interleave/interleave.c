@@ -135,6 +135,8 @@ static struct {
     int64_t ttl;
     uint8_t buffer[BUFFER];
     struct lilcache_view view;
+    struct lilcache_version version; /* of what the scene has */
+    bool late;                       /* the read began when the write was over */
 } r;
 
 static void read_get(void) {
@@ -150,13 +152,15 @@ static void read_ttl(void) {
     r.result = lilcache_ttl(w.cache, r.name, CT_KEY_BYTES, LILCACHE_KEY_STR, &r.ttl);
 }
 
+static void read_version(void) { r.result = lilcache_is_current(w.cache, &r.version); }
+
 struct reading {
     const char *name;
     void (*run)(void);
 };
 
 static const struct reading readings[] = {
-    {"get", read_get}, {"pin", read_pin}, {"ttl", read_ttl}};
+    {"get", read_get}, {"pin", read_pin}, {"ttl", read_ttl}, {"version", read_version}};
 #define READINGS (sizeof readings / sizeof *readings)
 
 static bool holds(const uint8_t *data, const struct value *wanted) {
@@ -189,7 +193,12 @@ static bool may_miss(const struct reading *reading, const struct value *before,
 static void check_read(const struct reading *reading) {
     const struct value *before = &w.keys[r.key];
     struct value after = value_after(r.key);
-    if (r.result == LILCACHE_MISS) {
+    if (reading->run == read_version) {
+        CHECK(r.result == LILCACHE_MISS ||
+              (r.result == LILCACHE_OK && before->present));
+        /* Nothing happens any more: what is current now is what a get finds. */
+        CHECK(r.result == LILCACHE_MISS || !r.late || look(r.key, before) == FOUND_IT);
+    } else if (r.result == LILCACHE_MISS) {
         CHECK(may_miss(reading, before, &after));
     } else if (reading->run == read_ttl) {
         CHECK_EQ(r.result, LILCACHE_OK);
@@ -223,13 +232,13 @@ static void schedule(const struct reading *reading, bool writer_first, uint64_t 
     call_begin(&reader, reading->run, false);
     call_begin(&writer, deed ? run_deed : program->run, true);
     if (writer_first) {
-        call_go(&writer, j);
+        r.late = call_go(&writer, j) == CALL_DONE;
         call_go(&reader, i);
         finish(&writer, &reader);
         finish(&reader, &writer);
     } else {
         call_go(&reader, i);
-        call_go(&writer, j);
+        r.late = call_go(&writer, j) == CALL_DONE && i == 0;
         finish(&reader, &writer);
     }
     CHECK(reader.accesses < READ_STEPS);
@@ -318,6 +327,9 @@ static void sweep_write(const char *scene) {
     for (uint32_t k = 0; k < count; k++) {
         r.key = keys[k];
         ct_key(world_key(r.key), r.name);
+        switch_restore();
+        (void)lilcache_get_version(w.cache, r.name, CT_KEY_BYTES, LILCACHE_KEY_STR,
+                                   r.buffer, BUFFER, &r.version);
         for (size_t i = 0; i < READINGS && !time_is_up(); i++) {
             sweep(scene, &readings[i], stores);
         }

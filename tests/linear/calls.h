@@ -26,9 +26,10 @@ struct shared {
     uint64_t round; /* workers run it; 0 ends */
     uint64_t ready[WORKERS];
     uint64_t torn;
-    uint64_t views, unpinned; /* read under a pin; copied, since there was none */
-    uint64_t tries, busy;     /* calls that do not wait: done, and refused */
-    struct fate {             /* of one worker in this round */
+    uint64_t views, unpinned;   /* read under a pin; copied, since there was none */
+    uint64_t current, outdated; /* versions that were, and were not any more */
+    uint64_t tries, busy;       /* calls that do not wait: done, and refused */
+    struct fate {               /* of one worker in this round */
         int worker;
         int signal;     /* SIGKILL or SIGSTOP; 0: nobody's */
         uint64_t after; /* points of the core */

@@ -228,9 +228,11 @@ static int run(void) {
            (unsigned long long)round, (unsigned long long)kills,
            (unsigned long long)stops, (unsigned long long)repaired,
            lct_seconds() - started);
-    printf("%llu reads through a pinned view, %llu copied for want of a pin; %llu "
-           "calls without waiting done, %llu refused\n",
+    printf("%llu reads through a pinned view, %llu copied for want of a pin; %llu of "
+           "what was kept, %llu not any more; %llu calls without waiting done, %llu "
+           "refused\n",
            (unsigned long long)shared->views, (unsigned long long)shared->unpinned,
+           (unsigned long long)shared->current, (unsigned long long)shared->outdated,
            (unsigned long long)shared->tries, (unsigned long long)shared->busy);
     if (operations[0] + operations[1] >= ENOUGH) {
         CHECK(evicted > 0);
@@ -239,6 +241,7 @@ static int run(void) {
         CHECK(stops > 0);
         CHECK(shared->views > 0);
         CHECK(shared->tries > 0);
+        CHECK(shared->current > 0 && shared->outdated > 0);
         CHECK(shared->busy > 0);
     }
     return 0;
