@@ -85,6 +85,18 @@ class _Lib:
         stamp: CData,
         /,
     ) -> int: ...
+    def lilcache_get_version(
+        self,
+        cache: CData,
+        key: bytes,
+        key_length: int,
+        key_type: int,
+        out: CData,
+        cap: int,
+        version: CData,
+        /,
+    ) -> int: ...
+    def lilcache_is_current(self, cache: CData, version: CData, /) -> int: ...
     def lilcache_ttl(
         self,
         cache: CData,

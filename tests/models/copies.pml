@@ -144,9 +144,14 @@ proctype writer() {
     od
 }
 
+inline LOOK_AT_EPOCH() {
+    /* @code csrc/lc_read.c lilcache_is_current */
+    LOAD(ACQUIRE, EPOCH, epoch) /* lc_load_acquire(&shard->ctl->sh_epoch) */
+}
+
 inline LOOK_AT_SLOT() {
-    /* @code csrc/lc_read.c read_pin_racy */
-    LOAD(WEAK2(look_slot, look_orders, ACQUIRE), SLOT, word) /* lc_load_acquire(hit->slot) */
+    /* @code csrc/lc_read.c lilcache_is_current */
+    LOAD(WEAK2(look_slot, look_orders, ACQUIRE), SLOT, word) /* lc_load_acquire(hit.slot) */
 }
 
 inline LOOK_AT_PAGES() {
@@ -154,6 +159,11 @@ inline LOOK_AT_PAGES() {
     FENCE(WEAK2(look_fence, look_orders, ACQUIRE)); /* lc_fence_acquire() */
     LOAD(RELAXED, DIR, dir); /* lc_load_relaxed(&hit->group->gr_dir) */
     LOAD(RELAXED, CHANGES, changes) /* lc_load_relaxed(&hit->group->gr_changes) */
+}
+
+inline LOOK_AT_EXPIRY() {
+    /* @code csrc/lc_read.c lilcache_is_current */
+    LOAD(RELAXED, EXPIRED, expired) /* lc_load_relaxed(word) */
 }
 
 inline LOOK_AT_BLOCK() {
@@ -171,15 +181,13 @@ proctype worker() {
         gone = replaced
     }
     AFTER_THE_STORES();
-    /* @code csrc/lc_read.c read_find_racy */
-    LOAD(ACQUIRE, EPOCH, epoch); /* lc_load_acquire(&shard->ctl->sh_epoch) */
+    LOOK_AT_EPOCH();
     if
     INSTEAD(block_first, LOOK_AT_BLOCK(); LOOK_AT_SLOT(); LOOK_AT_PAGES())
     INSTEAD(pages_first, LOOK_AT_PAGES(); LOOK_AT_SLOT())
     :: else -> LOOK_AT_SLOT(); LOOK_AT_PAGES()
     fi;
-    /* @code csrc/lc_record.h lc_record_read */
-    LOAD(RELAXED, EXPIRED, expired); /* lc_load_relaxed(lc_record_expiry_word(shard, out)) */
+    LOOK_AT_EXPIRY();
     if
     INSTEAD(block_first, skip)
     :: else -> LOOK_AT_BLOCK()
