@@ -556,9 +556,24 @@ static PyObject *verbs_plug(Verbs *self, PyTypeObject *type, PyObject *const *ar
     Py_RETURN_NONE;
 }
 
+static int verbs_traverse(Verbs *self, visitproc visit, void *arg) {
+    Py_VISIT((PyObject *)Py_TYPE(self));
+    Py_VISIT((PyObject *)self->port);
+    Py_VISIT(self->target);
+    return 0;
+}
+
+static int verbs_clear(Verbs *self) {
+    PyObject *port = (PyObject *)self->port;
+    self->port = NULL;
+    Py_XDECREF(port);
+    Py_CLEAR(self->target);
+    return 0;
+}
+
 static void verbs_dealloc(Verbs *self) {
-    Py_XDECREF((PyObject *)self->port);
-    Py_XDECREF(self->target);
+    PyObject_GC_UnTrack(self);
+    verbs_clear(self);
     free_object((PyObject *)self);
 }
 
@@ -582,14 +597,14 @@ static PyMethodDef verbs_methods[] = {
 };
 
 static PyType_Slot verbs_slots[] = {
-    {Py_tp_dealloc, verbs_dealloc},
-    {Py_tp_methods, verbs_methods},
-    {Py_tp_doc, "The hot verbs."},
-    {0, NULL},
+    {Py_tp_dealloc, verbs_dealloc}, {Py_tp_traverse, verbs_traverse},
+    {Py_tp_clear, verbs_clear},     {Py_tp_methods, verbs_methods},
+    {Py_tp_doc, "The hot verbs."},  {0, NULL},
 };
 
-static PyType_Spec verbs_spec = {"lilcache._fast.Verbs", sizeof(Verbs), 0,
-                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, verbs_slots};
+static PyType_Spec verbs_spec = {
+    "lilcache._fast.Verbs", sizeof(Verbs), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, verbs_slots};
 
 /* bind(address of lilcache_get, ...), in the order of CORE. */
 static PyObject *fast_bind(PyObject *module, PyObject *args) {

@@ -6,6 +6,7 @@ A facade joins by one more parameter here; the tests stay as they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,10 +17,14 @@ from lilcache.cache import PlainCache
 
 SIZE_MB = 16
 # Of PlainCache every verb is Python and cffi; of Cache the hot ones are C.
-KINDS = {"named": Cache, "plain": PlainCache}
+KINDS: dict[str, Callable[..., PlainCache]] = {
+    "named": Cache,
+    "plain": PlainCache,
+    "local": partial(Cache, local=64),
+}
 
 
-@pytest.fixture(params=["named", "anonymous", "module", "plain"])
+@pytest.fixture(params=["anonymous", "module", *KINDS])
 def cache(
     request: pytest.FixtureRequest, unique_name: Callable[[], str]
 ) -> Iterator[Any]:
@@ -37,10 +42,10 @@ def cache(
         lilcache.close()
 
 
-@pytest.fixture(params=["named", "anonymous", "plain"])
+@pytest.fixture(params=["anonymous", *KINDS])
 def mapping(
     request: pytest.FixtureRequest, unique_name: Callable[[], str]
-) -> Iterator[Cache]:
+) -> Iterator[PlainCache]:
     """Likewise, for what only the class offers."""
     named = request.param in KINDS
     kind = KINDS.get(request.param, Cache)
