@@ -50,6 +50,7 @@ const struct deed deeds[] = {
     {"get", V_GET, KEY_OLD, 0},
     {"get nothing", V_GET, KEY_ABSENT, 0},
     {"gets", V_GETS, KEY_OLD, 0},
+    {"version", V_VERSION, KEY_TIMED, 0},
     {"ttl", V_TTL, KEY_TIMED, 0},
     {"get many", V_GET_MANY, KEY_FREE, 0},
     {"scan", V_SCAN, KEY_ABSENT, 0},
@@ -208,6 +209,7 @@ int deed_run(const struct deed *deed) {
     uint8_t *value = malloc(deed->length + 1);
     uint8_t old[1024];
     uint32_t stamp = 0;
+    struct lilcache_version version;
     int64_t number = 1000;
     int64_t ttl;
     uint64_t values[128];
@@ -278,6 +280,13 @@ int deed_run(const struct deed *deed) {
     case V_GETS:
         status = plain(lilcache_gets(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old,
                                      sizeof old, &stamp));
+        break;
+    case V_VERSION:
+        status = plain(lilcache_get_version(
+            w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, old, sizeof old, &version));
+        if (status == LILCACHE_OK) {
+            status = lilcache_is_current(w.cache, &version);
+        }
         break;
     case V_TTL:
         status = lilcache_ttl(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &ttl);

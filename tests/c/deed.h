@@ -72,6 +72,7 @@ enum verb {
     V_DELETE_MANY,
     V_GET,
     V_GETS,
+    V_VERSION,
     V_TTL,
     V_GET_MANY,
     V_SCAN,

@@ -167,6 +167,7 @@ static void read_some(struct lilcache *cache, uint64_t first, uint64_t step) {
     char key[CT_KEY_BYTES + 1];
     uint32_t stamp;
     int64_t ttl;
+    struct lilcache_version version;
     struct lilcache_view view;
     for (uint64_t n = first; n < KEYS; n += step) {
         ct_key(n, key);
@@ -175,6 +176,10 @@ static void read_some(struct lilcache *cache, uint64_t first, uint64_t step) {
            judge(n, buffer, lilcache_gets(cache, KEY, buffer, sizeof buffer, &stamp)));
         if (n % 8 == first % 8) {
             DO("ttl", note(lilcache_ttl(cache, KEY, &ttl)));
+            DO("version", judge(n, buffer,
+                                lilcache_get_version(cache, KEY, buffer, sizeof buffer,
+                                                     &version)));
+            DO("is current", note(lilcache_is_current(cache, &version)));
             begin("pin");
             int64_t result = lilcache_pin(cache, KEY, &view);
             if (result >= 0) {

@@ -181,6 +181,7 @@ void model_restore(struct model *m) {
     m->touched_count = 0;
     m->damaged = false;
     m->retired = false;
+    m->known.used = false;
     m->clears = m->saved_clears;
     m->next_slice = m->saved_slice;
     m->lost = 0;
@@ -221,6 +222,41 @@ void model_get(struct model *m, uint32_t n, uint64_t cap) {
         MUST(m->damaged || !e->stamped || e->stamp == stamp);
         e->stamp = stamp;
         e->stamped = true;
+    }
+}
+
+/* Current is only what the key still has. In a damaged segment anything may be. */
+static void known_check(struct model *m, bool must) {
+    const struct entry *now = &m->entries[m->known.n];
+    const struct entry *then = &m->known.entry;
+    int status = lilcache_is_current(m->cache, &m->known.version);
+    if (model_refused(m, status, 0)) {
+        return;
+    }
+    MUST(status == LILCACHE_OK || (status == LILCACHE_MISS && (!must || m->damaged)));
+    MUST(status == LILCACHE_MISS || m->damaged ||
+         (model_alive(m, now) && now->slice == then->slice &&
+          now->number == then->number && now->value == then->value));
+}
+
+void model_version(struct model *m, uint32_t n) {
+    struct key key = key_of(n);
+    if (m->known.used) {
+        known_check(m, false);
+    }
+    int64_t result = lilcache_get_version(m->cache, key.bytes, key.length, key.type,
+                                          out, MODEL_OUT, &m->known.version);
+    m->known.used = result >= 0;
+    if (model_refused(m, result, 0) || result == LILCACHE_TOO_LARGE) {
+        return;
+    }
+    MUST(result >= 0 || result == LILCACHE_MISS);
+    model_seen(m, n, result >= 0);
+    if (result >= 0) {
+        model_check_value(m, n, result, out);
+        m->known.n = n;
+        m->known.entry = m->entries[n];
+        known_check(m, true);
     }
 }
 

@@ -31,6 +31,14 @@ struct held {
     struct lilcache_view view;
 };
 
+/* A value that was copied, and its version then. */
+struct known {
+    bool used;
+    uint32_t n;
+    struct entry entry;
+    struct lilcache_version version;
+};
+
 /* A value given to a write, whatever became of it. */
 struct offer {
     uint16_t n;
@@ -55,6 +63,7 @@ struct model {
     uint64_t lost;
     uint64_t evicted; /* by the segment's count, when the state was saved */
     struct held pins[MODEL_PINS];
+    struct known known;
     struct entry entries[KEYS];
     struct entry saved[KEYS];
     uint16_t touched[KEYS];
@@ -105,6 +114,8 @@ void model_set(struct model *m, uint32_t n, uint64_t length, int64_t ttl, int mo
 void model_try_set(struct model *m, uint32_t n, uint64_t length);
 void model_cas(struct model *m, uint32_t n, uint64_t length, int64_t ttl, bool current);
 void model_get(struct model *m, uint32_t n, uint64_t cap);
+/* What was copied by the last call is asked for, then this key is copied. */
+void model_version(struct model *m, uint32_t n);
 void model_ttl(struct model *m, uint32_t n);
 void model_delete(struct model *m, uint32_t n, bool waits);
 void model_pop(struct model *m, uint32_t n, uint64_t cap);

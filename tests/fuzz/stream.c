@@ -137,7 +137,7 @@ bool stream_step(struct model *m, struct input *in, stream_patch patch) {
         model_try_set(m, n, length);
         break;
     case V_GET_TWICE:
-        model_get(m, n, MODEL_OUT);
+        model_version(m, n);
         model_get(m, n, MODEL_OUT);
         break;
     case V_GET:

@@ -108,6 +108,7 @@ static bool writes(const struct deed *some) {
     switch (some->verb) {
     case V_GET:
     case V_GETS:
+    case V_VERSION:
     case V_TTL:
     case V_GET_MANY:
     case V_SCAN:
