@@ -27,6 +27,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -35,6 +36,7 @@
 
 #define LC_LOCK_TRIES  40
 #define LC_LOCK_NAP_MS 5
+#define LC_LOCK_ENDS   3
 
 #if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) &&                        \
     __PTHREAD_MUTEX_HAVE_PREV
@@ -83,10 +85,10 @@ static bool lock_is_blank(const pthread_mutex_t *mutex) {
     return lc_load_relaxed32((const uint32_t *)&mutex->__data.__kind) == 0;
 }
 
-static void lock_end(pthread_mutex_t *mutex) {
+/* What libc follows when it lets go of the mutex is as it was put there. */
+static void lock_mend(pthread_mutex_t *mutex) {
     uint32_t *word = (uint32_t *)&mutex->__data.__lock;
     struct robust_list *before = lock_mine.before;
-    bool blank = lock_is_blank(mutex);
     if (LC_UNLIKELY(!lock_is_ours(mutex))) {
         mutex->__data.__kind = lock_pattern.__data.__kind;
     }
@@ -99,7 +101,32 @@ static void lock_end(pthread_mutex_t *mutex) {
         /* Wakes one too many, if anybody waits. */
         lc_store_relaxed32(word, lock_mine.tid | FUTEX_WAITERS);
     }
-    pthread_mutex_unlock(mutex);
+}
+
+/* Off this thread's list by hand: what stays on it is followed by libc and the kernel
+ * when its mapping has long gone. */
+static void lock_unlist(void) {
+    struct robust_list *before = lock_mine.before;
+    lock_mine.head->list.next = before;
+    if (before != &lock_mine.head->list) {
+        struct __pthread_internal_list *other =
+            (void *)((char *)before - offsetof(struct __pthread_internal_list, __next));
+        other->__prev = (void *)lock_mine.head;
+    }
+}
+
+static void lock_end(pthread_mutex_t *mutex) {
+    bool blank = false;
+    /* Once, unless the mutex is damaged between our look at it and libc's: then libc
+     * takes it for another kind, and leaves it on the list. */
+    for (int i = 0; i < LC_LOCK_ENDS && lock_is_listed(mutex); i++) {
+        blank |= lock_is_blank(mutex);
+        lock_mend(mutex);
+        pthread_mutex_unlock(mutex);
+    }
+    if (LC_UNLIKELY(lock_is_listed(mutex))) {
+        lock_unlist();
+    }
     if (LC_UNLIKELY(blank)) {
         mutex->__data.__kind =
             0; /* what it guards is blank, too: nobody shall get in */

@@ -1,6 +1,27 @@
 /* lc_lock.c: three answers, bounded waits, an owner's death. */
 #include "cachetest.h"
 #include "lc_lock.h"
+#include "lc_os.h"
+
+#include <dlfcn.h>
+#include <linux/futex.h>
+
+static void (*meanwhile)(pthread_mutex_t *mutex);
+
+/* In the place of the C library's: something happens just before it. */
+int pthread_mutex_unlock(pthread_mutex_t *mutex) {
+    static int (*real)(pthread_mutex_t *);
+    if (!real) {
+        void *found = dlsym(RTLD_NEXT, "pthread_mutex_unlock");
+        memcpy(&real, &found, sizeof real);
+    }
+    void (*act)(pthread_mutex_t *) = meanwhile;
+    meanwhile = NULL;
+    if (act) {
+        act(mutex);
+    }
+    return real(mutex);
+}
 
 static struct shm_shard *shared_shard(void) {
     void *at =
@@ -66,6 +87,75 @@ TEST(words_damaged_while_it_is_held, 10) {
         }
         lc_lock_leave(ctl);
     }
+}
+
+static void blank(pthread_mutex_t *mutex) { memset(mutex, 0, sizeof *mutex); }
+static int other_kind;
+static void change_kind(pthread_mutex_t *mutex) { mutex->__data.__kind = other_kind; }
+
+static bool is_on_the_list(const pthread_mutex_t *mutex) {
+    const struct robust_list_head *head = lc_os_robust_list();
+    for (const struct robust_list *at = head->list.next; at != &head->list;
+         at = at->next) {
+        if ((const void *)at == (const void *)&mutex->__data.__list.__next) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Its page goes, and another one comes, between the last look at the lock and libc's:
+ * what libc takes for a plain mutex it leaves on the list. With the mapping gone the
+ * next lock of this thread would follow it there. */
+TEST(blank_when_the_library_looks_at_it, 10) {
+    struct shm_shard *ctl = shared_shard();
+    struct shm_shard *next = shared_shard();
+    pthread_mutex_t *mutex = &ctl->sh_mutex;
+    bool waited;
+    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+    CHECK(is_on_the_list(mutex));
+    meanwhile = blank;
+    lc_lock_leave(ctl);
+    CHECK(!is_on_the_list(mutex));
+    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_BLANK);
+    CHECK_EQ(munmap(ctl, 4096), 0);
+    CHECK_EQ(lc_lock_take(next, 0, &waited), LC_LOCK_CLEAN);
+    lc_lock_leave(next);
+}
+
+/* Under a lock of the program's own, which stays on the list. */
+TEST(another_kind_when_the_library_looks_at_it, 10) {
+    pthread_mutexattr_t robust;
+    pthread_mutex_t own;
+    CHECK_EQ(pthread_mutexattr_init(&robust), 0);
+    CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
+    CHECK_EQ(pthread_mutex_init(&own, &robust), 0);
+    for (int holds = 0; holds < 2; holds++) {
+        struct shm_shard *ctl = shared_shard();
+        bool waited;
+        if (holds) {
+            CHECK_EQ(pthread_mutex_lock(&own), 0);
+        }
+        static const int kinds[] = {1, 2, 3, 16, 17, 18, 128, 129, 130, 131, 145, 146};
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+            other_kind = kinds[i];
+            CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+            meanwhile = change_kind;
+            lc_lock_leave(ctl);
+            CHECK(!is_on_the_list(&ctl->sh_mutex));
+            CHECK_EQ(is_on_the_list(&own), holds);
+            /* Robust ones are left as they should be, and their kind as it is. */
+            CHECK_EQ(lc_lock_take(ctl, 0, &waited),
+                     other_kind & 16 ? LC_LOCK_BROKEN : LC_LOCK_CLEAN);
+            if (!(other_kind & 16)) {
+                lc_lock_leave(ctl);
+            }
+            CHECK_EQ(lc_lock_init(ctl), 0);
+        }
+        CHECK_EQ(munmap(ctl, 4096), 0);
+    }
+    CHECK_EQ(pthread_mutex_unlock(&own), 0);
+    CHECK(!is_on_the_list(&own));
 }
 
 TEST(busy_after_its_slice, 20) {

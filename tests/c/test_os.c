@@ -74,7 +74,9 @@ TEST(a_signal_during_the_truncation_of_an_object, 20) {
     }
     forbid_allow(fd, forbid_next(fd));
     CHECK_EQ(pthread_join(thread, NULL), 0);
+#ifndef __SANITIZE_THREAD__ /* which keeps signals back until it sees a call */
     CHECK_EQ(signals, 3);
+#endif
     CHECK_EQ(cut_result, 0);
     CHECK_EQ(size_of(cut_fd), 4096);
 }
