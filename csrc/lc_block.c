@@ -260,6 +260,16 @@ void lc_run_seal_locked(struct lc_shard *shard, uint32_t head) {
     }
 }
 
+bool lc_run_is_listed_locked(const struct lc_shard *shard, uint32_t head) {
+    enum lc_queue queue = lc_word_queue(lc_load_relaxed(&shard->blocks[head].bl_word));
+    for (int place = 0; place < LC_OPEN_RUNS; place++) {
+        if (lc_load_relaxed32(&shard->ctl->sh_open[queue][place]) == head) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void lc_run_seal_all_locked(struct lc_shard *shard) {
     for (int queue = 0; queue < LC_QUEUES; queue++) {
         for (int place = 0; place < LC_OPEN_RUNS; place++) {
@@ -309,7 +319,6 @@ void lc_block_repair_locked(struct lc_shard *shard) {
         struct shm_block *block = &shard->blocks[b];
         uint32_t length = lc_block_length_locked(shard, b);
         uint64_t word = lc_load_relaxed(&block->bl_word);
-        bool open = false;
         for (uint32_t i = 1; i < length; i++) {
             lc_store_release(&shard->blocks[b + i].bl_word,
                              lc_block_word(LC_BLOCK_CONT, lc_word_queue(word), i,
@@ -327,10 +336,7 @@ void lc_block_repair_locked(struct lc_shard *shard) {
             parked += length;
             break;
         case LC_BLOCK_OPEN:
-            for (int place = 0; place < LC_OPEN_RUNS; place++) {
-                open |= ctl->sh_open[lc_word_queue(word)][place] == b;
-            }
-            if (!open) {
+            if (!lc_run_is_listed_locked(shard, b)) {
                 lc_run_seal_locked(shard, b);
             }
             break;

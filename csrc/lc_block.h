@@ -36,6 +36,8 @@ void lc_run_fill_locked(struct lc_shard *shard, uint64_t offset, uint64_t end);
 /* No more records: OPEN becomes SEALED. */
 void lc_run_seal_locked(struct lc_shard *shard, uint32_t head);
 void lc_run_seal_all_locked(struct lc_shard *shard);
+/* An open run is one that its queue is filling [B1]. */
+bool lc_run_is_listed_locked(const struct lc_shard *shard, uint32_t head);
 
 /* Nothing points into the run and nobody has pinned it: bump and free its blocks. */
 void lc_run_free_locked(struct lc_shard *shard, uint32_t head);

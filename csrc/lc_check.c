@@ -55,6 +55,9 @@ static bool check_table(struct check *c) {
                 CHECK_FAIL(c, "B2: block %u does not continue run %u", b + i, b);
             }
         }
+        if (state == LC_BLOCK_OPEN && !lc_run_is_listed_locked(shard, b)) {
+            CHECK_FAIL(c, "B1: run %u is open and nobody's", b);
+        }
         if (state != LC_BLOCK_INDEX && block->bl_fill > (uint64_t)length
                                                             << shard->block_shift) {
             CHECK_FAIL(c, "B3: run %u is filled past its end", b);

@@ -97,6 +97,7 @@ TEST(the_block_table, 20) {
     UNTRUE(ctl->sh_index_pages, ctl->sh_index_pages + 1, "B1: counts: free");
     UNTRUE(ctl->sh_open[LC_MAIN][1], shard->block_count, "B1: open run");
     UNTRUE(ctl->sh_open[LC_MAIN][1], free_block, "B1: open run");
+    UNTRUE(ctl->sh_open[LC_SMALL][0], LC_NO_BLOCK, "B1: run");
     UNTRUE(ctl->sh_intent.in_kind, LC_INTENT_SLOT, "R1: an intent");
     lilcache_close(cache);
 }

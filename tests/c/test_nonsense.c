@@ -505,6 +505,34 @@ TEST(a_page_of_a_group_that_does_not_list_it, 20) {
     lilcache_close(cache);
 }
 
+/* Nobody would fill them, and nobody would evict them. */
+TEST(runs_that_are_open_and_nobodys, 20) {
+    fresh(MIB, KEYS);
+    for (uint64_t n = 0; ct_stat(cache, "evictions") == 0; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 3000), LILCACHE_OK);
+    }
+    for (uint32_t b = 0; b < shard->block_count; b = lc_block_next_locked(shard, b)) {
+        uint64_t word = shard->blocks[b].bl_word;
+        if (lc_word_state(word) != LC_BLOCK_INDEX) {
+            shard->blocks[b].bl_word =
+                lc_block_word(LC_BLOCK_OPEN, lc_word_queue(word), lc_word_length(word),
+                              lc_word_epoch(word));
+        }
+    }
+    memset(shard->ctl->sh_open, 0xFF, sizeof shard->ctl->sh_open);
+    shard->ctl->sh_free_blocks = 0;
+    CHECK(!lc_check_quick_locked(shard));
+    uint64_t refused = 0;
+    for (uint64_t n = 0; n < 20 * KEYS; n++) {
+        int status = ct_set(cache, n, n, 3000);
+        CHECK(status == LILCACHE_OK || status == LILCACHE_NO_SPACE);
+        refused += status != LILCACHE_OK;
+    }
+    CHECK(refused <= 1); /* who finds that there is no room has seen to it */
+    ct_check(cache);
+    lilcache_close(cache);
+}
+
 TEST(pins_without_a_row_or_while_another_thread_is_busy, 20) {
     fresh(MIB, 10);
     struct lc_segment *segment = cache->segment;
