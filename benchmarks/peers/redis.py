@@ -1,0 +1,24 @@
+"""Redis on a unix socket, with hiredis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from ..redis_server import RedisServer, find_redis_server
+from . import Verbs
+
+
+@contextmanager
+def opened(size_mb: int, folder: Path) -> Iterator[Verbs]:
+    """Give the client's own methods."""
+    with (
+        RedisServer(find_redis_server()) as server,
+        redis.Redis(unix_socket_path=server.socket_path) as client,
+    ):
+        client.config_set("maxmemory", f"{size_mb}mb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        yield Verbs(client.get, client.set, client.delete, takes_str=False)

@@ -1,0 +1,83 @@
+"""lilcache beside its peers, in turns in one run: python -m benchmarks.performance.
+
+Everything runs in one uWSGI process: its cache can be called nowhere else. The report
+is JSON with the figures of every round; its tables are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from . import inside_uwsgi
+from .interleaved import Cell, measure
+from .peers import PEERS, peer
+from .performance_tables import tables
+from .processes import BenchmarkError, StoppedError, catch_stop_signals
+
+SUITES = ("latency", "sizes", "mixes")
+UWSGI_MB = 256
+
+
+def suite_samples(name: str, peers: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Measure one suite: title, and for each cell peer, what and samples."""
+    suite = import_module(f"{__package__}.suites.{name}")
+    cells: list[Cell] = []
+    with ExitStack() as stack:
+        for of in peers:
+            folder = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="lc-"))
+            )
+            verbs = stack.enter_context(peer(of).opened(suite.SIZE_MB, folder))
+            cells += suite.cells(of, verbs)
+        measure(cells, rounds)
+    rows = [
+        {"peer": c.peer, "what": c.what, "calls": c.calls, "samples": c.samples}
+        for c in cells
+    ]
+    return {"title": suite.TITLE, "rounds": rounds, "cells": rows}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(prog="python -m benchmarks.performance")
+    made.add_argument("--suites", nargs="+", choices=SUITES, default=SUITES)
+    made.add_argument("--peers", nargs="+", choices=PEERS, default=tuple(PEERS))
+    made.add_argument("--rounds", type=int, default=100)
+    made.add_argument("--json", type=Path, required=True, help="file for the report")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run within uWSGI, wherever this was started, and print the tables outside."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser().parse_args(given)
+    catch_stop_signals()
+    if inside_uwsgi.is_inside():
+        report = {
+            name: suite_samples(name, options.peers, options.rounds)
+            for name in options.suites
+        }
+        options.json.write_text(json.dumps(report) + "\n")
+        return 0
+    try:
+        inside_uwsgi.run(f"{__package__}.performance", given, UWSGI_MB)
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signum
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(tables(json.loads(options.json.read_text())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

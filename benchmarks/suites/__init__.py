@@ -1,0 +1,1 @@
+"""What is measured of every peer: each file makes the cells of one table."""
