@@ -103,6 +103,17 @@ lint: $(VENV)/installed-dev
 bench-origin: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.origin --json build/origin.json
 
+# All peers that lilcache is measured beside.
+.PHONY: peers
+peers: $(VENV)/installed-peers
+	tests/need.sh memcached memcached
+
+# lilcache beside them, in turns within one run; figures of each round in build/.
+.PHONY: bench
+bench: peers
+	mkdir -p build
+	$(BIN)/python -m benchmarks.performance --json build/performance.json
+
 # What a call costs, with the hot verbs and without.
 .PHONY: bench-verbs
 bench-verbs: $(VENV)/installed-dev

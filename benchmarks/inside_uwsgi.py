@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from subprocess import Popen
 
 from .peers.uwsgi_cache import option
 from .processes import (
+    POLL_S,
     BenchmarkError,
+    StoppedError,
     end_process,
     has_exited,
     poll_until,
@@ -21,6 +26,7 @@ from .processes import (
 LIMIT_S = 3600.0
 ARGUMENTS = "LILCACHE_BENCH_ARGUMENTS"
 SEPARATOR = "\x1f"
+STOP_S = 10.0
 SAID_BYTES = 4000
 
 
@@ -43,6 +49,15 @@ def program() -> str:
     return found
 
 
+def ask_to_stop(server: Popen[bytes], worker: Path) -> None:
+    """Send the signal to the module's own process, so that it can clean up."""
+    if worker.exists():
+        os.kill(int(worker.read_text()), signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        while not has_exited(server) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+
 def run(module: str, arguments: Sequence[str], size_mb: int) -> None:
     """Run a module's ``main(arguments)`` inside uWSGI, and return when it has ended.
 
@@ -56,7 +71,8 @@ def run(module: str, arguments: Sequence[str], size_mb: int) -> None:
         StoppedError: a signal asked the run to stop.
     """
     with tempfile.TemporaryDirectory(prefix="lc-") as folder:
-        log, done = Path(folder, "log"), Path(folder, "done")
+        log = Path(folder, "log")
+        done = Path(folder, "done")
         command = [
             *(program(), "--master", "--enable-threads", "--die-on-term"),
             *("--socket", str(Path(folder, "socket")), "--cache2", option(size_mb)),
@@ -64,12 +80,15 @@ def run(module: str, arguments: Sequence[str], size_mb: int) -> None:
             *("--pyrun", str(Path(__file__).with_name("uwsgi_script.py"))),
         ]
         environment = os.environ | {
-            ARGUMENTS: SEPARATOR.join([module, str(done), *arguments])
+            ARGUMENTS: SEPARATOR.join([module, folder, *arguments])
         }
         with log.open("wb") as to:
             server = start_process(command, log=to.fileno(), env=environment)
         try:
             poll_until(lambda: has_exited(server), LIMIT_S, f"{module} inside uwsgi")
+        except StoppedError:
+            ask_to_stop(server, Path(folder, "worker"))
+            raise
         finally:
             end_process(server)
         if not done.exists():

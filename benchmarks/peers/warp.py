@@ -26,3 +26,6 @@ def opened(size_mb: int, folder: Path) -> Iterator[Verbs]:
         yield Verbs(look_up, None, None)
     finally:
         look_up.cache_clear()
+        # It leaves its objects, which bear the function's full name.
+        for left in Path("/dev/shm").glob(f"warp_cache_{__name__}_*"):
+            left.unlink()
