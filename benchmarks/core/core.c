@@ -1,0 +1,178 @@
+/* What the core's own get and set cost, without Python.
+ *
+ *   core ENTRIES THREADS ROUNDS
+ *
+ * So many keys of 16 bytes with values of 100, in an order that no prefetcher guesses;
+ * each thread goes through all of them, from a place of its own. Prints one line of
+ * JSON: nanoseconds a call of the best round of each verb, all threads at work, and the
+ * calls a second of all threads together in that round. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lilcache.h"
+
+#define KEY_BYTES   16
+#define VALUE_BYTES 100
+#define THREADS_MAX 64
+#define CALLS_LEAST 200000 /* of a thread in a round: long against starting it */
+
+enum verb { GET, MISS, SET, VERBS };
+
+static const char *const names[VERBS] = {"get", "miss", "set"};
+
+static struct lilcache *cache;
+static char (*keys)[KEY_BYTES];
+static uint64_t entries;
+static uint64_t threads;
+static pthread_barrier_t barrier;
+
+struct share {
+    enum verb verb;
+    uint64_t from;
+    double seconds;
+};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void fail(const char *what, int64_t status) {
+    fprintf(stderr, "%s: %s\n", what, lilcache_status_name((int)status));
+    exit(1);
+}
+
+static uint64_t calls_of_a_thread(void) {
+    uint64_t times = (CALLS_LEAST + entries - 1) / entries;
+    return entries * times;
+}
+
+static void call(enum verb verb, const char *key) {
+    static const char value[VALUE_BYTES] = "value";
+    char out[VALUE_BYTES];
+    int64_t result = 0;
+    if (verb == SET) {
+        result = lilcache_set(cache, key, KEY_BYTES, LILCACHE_KEY_STR, value,
+                              VALUE_BYTES, 3, LILCACHE_TTL_NONE,
+                              LILCACHE_SET);
+    } else {
+        /* The same bytes of another type are another key, which nobody sets. */
+        int type = verb == GET ? LILCACHE_KEY_STR : LILCACHE_KEY_BYTES;
+        result = lilcache_get(cache, key, KEY_BYTES, type, out, sizeof out);
+    }
+    if ((result < 0) != (verb == MISS)) {
+        fail(names[verb], result);
+    }
+}
+
+static void *work(void *argument) {
+    struct share *share = argument;
+    uint64_t at = share->from;
+    uint64_t calls = calls_of_a_thread();
+    pthread_barrier_wait(&barrier);
+    double began = now();
+    for (uint64_t i = 0; i < calls; i++) {
+        call(share->verb, keys[at]);
+        at = at + 1 == entries ? 0 : at + 1;
+    }
+    share->seconds = now() - began;
+    return NULL;
+}
+
+/* Nanoseconds a call, as each thread sees it. */
+static double round_of(enum verb verb) {
+    struct share shares[THREADS_MAX];
+    pthread_t ids[THREADS_MAX];
+    double slowest = 0;
+    for (uint64_t i = 0; i < threads; i++) {
+        shares[i] = (struct share){.verb = verb, .from = entries * i / threads};
+        if (i > 0 && pthread_create(&ids[i], NULL, work, &shares[i])) {
+            fail("pthread_create", 0);
+        }
+    }
+    work(&shares[0]);
+    for (uint64_t i = 0; i < threads; i++) {
+        if (i > 0) {
+            pthread_join(ids[i], NULL);
+        }
+        slowest = shares[i].seconds > slowest ? shares[i].seconds : slowest;
+    }
+    return slowest * 1e9 / (double)calls_of_a_thread();
+}
+
+static void make_keys(void) {
+    uint64_t dice = 88172645463325252ULL;
+    keys = calloc(entries, KEY_BYTES);
+    if (!keys) {
+        fail("keys", LILCACHE_MEMORY);
+    }
+    for (uint64_t i = 0; i < entries; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "key:%012llu", (unsigned long long)i);
+        memcpy(keys[i], text, KEY_BYTES);
+    }
+    for (uint64_t i = entries - 1; i > 0; i--) {
+        char held[KEY_BYTES];
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        uint64_t other = dice % (i + 1);
+        memcpy(held, keys[i], KEY_BYTES);
+        memcpy(keys[i], keys[other], KEY_BYTES);
+        memcpy(keys[other], held, KEY_BYTES);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) {
+        fprintf(stderr, "core ENTRIES THREADS ROUNDS\n");
+        return 2;
+    }
+    entries = strtoull(argv[1], NULL, 10);
+    threads = strtoull(argv[2], NULL, 10);
+    long rounds = strtol(argv[3], NULL, 10);
+    if (entries == 0 || threads == 0 || threads > THREADS_MAX || rounds < 1) {
+        fprintf(stderr, "core: at least one of each, at most %d threads\n",
+                THREADS_MAX);
+        return 2;
+    }
+    struct lilcache_error error;
+    struct lilcache_options options = {
+        .name = "bench-core",
+        .size_bytes = (entries * 2 * (KEY_BYTES + VALUE_BYTES)) + (64 << 20),
+        .flags = LILCACHE_ANONYMOUS,
+        .owner = -1,
+        .group = -1,
+    };
+    int status = lilcache_open(&options, &cache, &error);
+    if (status != LILCACHE_OK) {
+        fail(error.step, status);
+    }
+    pthread_barrier_init(&barrier, NULL, (unsigned)threads);
+    make_keys();
+    double best[VERBS] = {0};
+    for (uint64_t i = 0; i < entries; i++) {
+        call(SET, keys[i]);
+    }
+    for (long n = 0; n < rounds; n++) {
+        for (int verb = 0; verb < VERBS; verb++) {
+            double ns = round_of((enum verb)verb);
+            best[verb] = n == 0 || ns < best[verb] ? ns : best[verb];
+        }
+    }
+    printf("{\"entries\": %llu, \"threads\": %llu", (unsigned long long)entries,
+           (unsigned long long)threads);
+    for (int verb = 0; verb < VERBS; verb++) {
+        printf(", \"%s_ns\": %.1f, \"%s_per_second\": %.0f", names[verb], best[verb],
+               names[verb], (double)threads * 1e9 / best[verb]);
+    }
+    printf("}\n");
+    lilcache_close(cache);
+    return 0;
+}
