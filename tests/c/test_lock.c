@@ -89,6 +89,8 @@ TEST(words_damaged_while_it_is_held, 10) {
     }
 }
 
+#ifndef __SANITIZE_THREAD__ /* which counts unlocks: the second is one too many */
+
 static void blank(pthread_mutex_t *mutex) { memset(mutex, 0, sizeof *mutex); }
 static int other_kind;
 static void change_kind(pthread_mutex_t *mutex) { mutex->__data.__kind = other_kind; }
@@ -157,6 +159,8 @@ TEST(another_kind_when_the_library_looks_at_it, 10) {
     CHECK_EQ(pthread_mutex_unlock(&own), 0);
     CHECK(!is_on_the_list(&own));
 }
+
+#endif
 
 TEST(busy_after_its_slice, 20) {
     struct shm_shard *ctl = shared_shard();
