@@ -160,6 +160,38 @@ TEST(another_kind_when_the_library_looks_at_it, 10) {
     CHECK(!is_on_the_list(&own));
 }
 
+static void change_kind_again(pthread_mutex_t *mutex) {
+    change_kind(mutex);
+    meanwhile = change_kind_again;
+}
+
+/* However often: it is taken off the list by hand then, and stays taken. */
+TEST(another_kind_every_time, 10) {
+    pthread_mutexattr_t robust;
+    pthread_mutex_t own;
+    CHECK_EQ(pthread_mutexattr_init(&robust), 0);
+    CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
+    CHECK_EQ(pthread_mutex_init(&own, &robust), 0);
+    other_kind = PTHREAD_MUTEX_RECURSIVE;
+    for (int holds = 0; holds < 2; holds++) {
+        struct shm_shard *ctl = shared_shard();
+        bool waited;
+        if (holds) {
+            CHECK_EQ(pthread_mutex_lock(&own), 0);
+        }
+        CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+        meanwhile = change_kind_again;
+        lc_lock_leave(ctl);
+        meanwhile = NULL;
+        CHECK(!is_on_the_list(&ctl->sh_mutex));
+        CHECK_EQ(is_on_the_list(&own), holds);
+        CHECK(lc_lock_take(ctl, 0, &waited) != LC_LOCK_CLEAN);
+        CHECK_EQ(munmap(ctl, 4096), 0);
+    }
+    CHECK_EQ(pthread_mutex_unlock(&own), 0);
+    CHECK(!is_on_the_list(&own));
+}
+
 #endif
 
 TEST(busy_after_its_slice, 20) {
