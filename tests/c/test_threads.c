@@ -232,8 +232,8 @@ static void actors_start(struct lilcache *cache, const char *name,
         *actor = (struct actor){.random = {(uint64_t)i * 77 + 1},
                                 .cache = cache,
                                 .name = name,
-                                .value = malloc(VALUE_MAX),
-                                .found = malloc(LILCACHE_SCAN_MIN)};
+                                .value = calloc(1, VALUE_MAX),
+                                .found = calloc(1, LILCACHE_SCAN_MIN)};
         CHECK(actor->value && actor->found);
         CHECK_EQ(pthread_create(&actor->thread, NULL, run, actor), 0);
     }
