@@ -55,9 +55,10 @@ static const char *key_any(struct actor *actor) {
 static void act_read(struct actor *actor) {
     const char *key = key_any(actor);
     struct lilcache_view view;
+    struct lilcache_version version;
     int64_t ttl;
     int64_t result;
-    switch (ct_below(&actor->random, 4)) {
+    switch (ct_below(&actor->random, 5)) {
     case 0:
         result = lilcache_ttl(actor->cache, KEY(key), &ttl);
         CHECK(result == LILCACHE_OK || result == LILCACHE_MISS);
@@ -71,6 +72,17 @@ static void act_read(struct actor *actor) {
             }
             value_check(view.data, view.length);
             lilcache_unpin(actor->cache, view.pin);
+        }
+        break;
+    case 2:
+        result = lilcache_get_version(actor->cache, KEY(key), actor->found, VALUE_MAX,
+                                      &version);
+        if (result >= 0) {
+            value_check(actor->found, LILCACHE_LENGTH(result));
+        }
+        for (int i = 0; i < 3; i++) {
+            result = lilcache_is_current(actor->cache, &version);
+            CHECK(result == LILCACHE_OK || result == LILCACHE_MISS);
         }
         break;
     default:
