@@ -195,11 +195,30 @@ static uint64_t *empty_slot(uint32_t g, const uint64_t *not) {
     LCT_FAIL("group %u is full", g);
 }
 
+/* A key whose slot is in its home bucket, from which nothing is looked for further on.
+ */
+static uint64_t key_at_home(void) {
+    for (uint64_t n = 1; n < KEYS; n++) {
+        struct lc_found found = found_of(n);
+        struct lc_group group;
+        uint64_t dir = shard->groups[found.place.group].gr_dir;
+        CHECK(lc_group_open(shard, dir, &group));
+        uint32_t home = lc_group_home(&group, lc_slot_tag(*found.place.slot));
+        const struct shm_bucket *bucket = lc_group_bucket(shard, &group, home);
+        if (bucket->bk_overflow == 0 && found.place.slot >= bucket->bk_slot &&
+            found.place.slot < bucket->bk_slot + LC_BUCKET_SLOTS) {
+            return n;
+        }
+    }
+    LCT_FAIL("every bucket overflows");
+}
+
 TEST(slots_and_the_records_they_point_to, 20) {
     fresh();
-    struct lc_found found = found_of(5);
-    struct lc_found other = found_of(9);
-    for (uint64_t n = 10; other.place.group == found.place.group; n++) {
+    uint64_t key = key_at_home();
+    struct lc_found found = found_of(key);
+    struct lc_found other = found_of(key + 1);
+    for (uint64_t n = key + 2; other.place.group == found.place.group; n++) {
         other = found_of(n);
     }
     uint64_t *slot = found.place.slot;
@@ -238,8 +257,8 @@ TEST(slots_and_the_records_they_point_to, 20) {
 
     /* Twice: the second is never found. */
     uint64_t stale = found.record.offset;
-    CHECK_EQ(ct_set(cache, 5, 77, 40), LILCACHE_OK);
-    found = found_of(5);
+    CHECK_EQ(ct_set(cache, key, 77, 40), LILCACHE_OK);
+    found = found_of(key);
     lc_record_at(shard, stale)->rc_flags &= (uint16_t)~LC_RECORD_DEAD;
     elsewhere = empty_slot(found.place.group, found.place.slot);
     UNTRUE(*elsewhere, (word & ~LC_UNIT_MASK) | stale >> LC_UNIT_SHIFT, "I3: the slot");
