@@ -114,7 +114,16 @@ bench: peers
 	mkdir -p build
 	$(BIN)/python -m benchmarks.performance --json build/performance.json
 
-# What a call costs, with the hot verbs and without.
+# The core's own get and set, without Python.
+.PHONY: bench-core
+bench-core:
+	mkdir -p build
+	$(CC) -O2 -std=gnu11 -D_GNU_SOURCE -Icsrc -o build/bench-core \
+	    benchmarks/core/core.c $(wildcard csrc/lc_*.c) -lpthread -lrt
+	for entries in 1000 100000 1000000; do for threads in 1 2; do \
+	    build/bench-core $$entries $$threads 5 || exit 1; done; done
+
+# What a call costs, with the hot verbs and without, and of what is kept.
 .PHONY: bench-verbs
 bench-verbs: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.verbs

@@ -62,15 +62,12 @@ class Cell:
         self.calls = max(1, min(self.calls_max, int(LOOP_NS / cost)))
 
 
-def measure(
-    cells: Sequence[Cell], rounds: int, tick: Callable[[], None] = lambda: None
-) -> None:
+def measure(cells: Sequence[Cell], rounds: int) -> None:
     """Run all cells in turns, with the garbage collector off.
 
     Args:
         cells: what is run; their samples are replaced.
         rounds: how often each of them is.
-        tick: called after each round.
 
     Raises:
         StoppedError: a signal asked the run to stop.
@@ -85,7 +82,6 @@ def measure(
             check_stop()
             for cell in cells:
                 cell.samples.append(cell.sample())
-            tick()
     finally:
         if collects:
             gc.enable()

@@ -1,15 +1,16 @@
 """What a call costs in one process: python -m benchmarks.verbs [--rounds N].
 
-Cache, whose hot verbs are C, beside PlainCache, whose verbs are Python and cffi, and
-dict.get as the floor, in turns within one run: 1,000 keys of 16 characters, values of
-100 bytes. Each figure is the best round, in nanoseconds a call, the loop's own cost
-included.
+First Cache, whose hot verbs are C, beside PlainCache, whose verbs are Python and cffi;
+dict.get is the floor. Then Cache without and with local, beside unpickling alone. In
+turns within one run: 1,000 keys of 16 characters, values of 100 bytes unless told.
+Each figure is the best round, in nanoseconds a call, with the loop's own cost.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import secrets
 import time
 from collections.abc import Callable
@@ -25,6 +26,17 @@ ABSENT = [f"absent:{number:09d}" for number in range(1000)]
 TEXTS = [key.encode() for key in KEYS]
 VALUE = b"x" * 100
 HEADERS = ("verb", "PlainCache", "Cache", "ratio")
+KEPT = {
+    "local=0": {},
+    "local=8000": {"local": 8000},
+    "and local_shared": {"local": 8000, "local_shared": True},
+}
+RECORD = {"id": 1, "name": "someone", "active": True, "score": 1.5, "email": "a@b.c"}
+VALUES = {
+    "dict of 5 fields": RECORD,
+    "bytes, 100 B": VALUE,
+    "bytes, 10 kB": VALUE * 100,
+}
 
 Call = Callable[[Any], Any]
 
@@ -77,14 +89,47 @@ def measure(rounds: int) -> tuple[float, dict[str, tuple[float, float]]]:
     return floor, {verb: (plain, hot) for verb, (plain, hot) in found.items()}
 
 
+def measure_kept(rounds: int) -> list[tuple[Any, ...]]:
+    """Return a row for each value: a get by each cache of KEPT, and pickle.loads."""
+    name = f"verbs-{os.getpid()}-{secrets.token_hex(4)}"
+    rows: list[tuple[Any, ...]] = []
+    caches = [
+        Cache(f"{name}-{number}", size_mb=64, **options)
+        for number, options in enumerate(KEPT.values())
+    ]
+    try:
+        for what, value in VALUES.items():
+            calls: list[tuple[Call, list[Any]]] = [(c.get, KEYS) for c in caches]
+            calls.append((pickle.loads, [pickle.dumps(value, 5)] * len(KEYS)))
+            for cache in caches:
+                for key in KEYS:
+                    cache.set(key, value)
+            found = [[round_of(*call) for call in calls] for _ in range(rounds)]
+            rows.append((what, *map(min, zip(*found, strict=True))))
+    finally:
+        for cache in caches:
+            cache.destroy()
+    return rows
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verbs")
     parser.add_argument("--rounds", type=int, default=200)
-    floor, found = measure(parser.parse_args().rounds)
+    rounds = parser.parse_args().rounds
+    floor, found = measure(rounds)
     rows = [(verb, plain, hot, hot / plain) for verb, (plain, hot) in found.items()]
     print(
         tabulate(rows, HEADERS, tablefmt="github", floatfmt=("", ".0f", ".0f", ".2f"))
+    )
+    print()
+    print(
+        tabulate(
+            measure_kept(rounds),
+            ("get of", *KEPT, "pickle.loads"),
+            tablefmt="github",
+            floatfmt=".0f",
+        )
     )
     print(f"\ndict.get {floor:.0f} ns; lilcache {lilcache.__version__}")
 

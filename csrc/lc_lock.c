@@ -36,7 +36,7 @@
 
 #define LC_LOCK_TRIES  40
 #define LC_LOCK_NAP_MS 5
-#define LC_LOCK_ENDS   3
+#define LC_LOCK_ENDS   3 /* damaged so often while it is given back: by hand */
 
 #if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) &&                        \
     __PTHREAD_MUTEX_HAVE_PREV

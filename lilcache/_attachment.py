@@ -79,8 +79,8 @@ class Attachment(Verbs):
                 instead of killing the process by SIGBUS. False leaves that signal
                 alone; the default is True unless LILCACHE_GUARD is 0. What the first
                 cache of a process in a segment says holds for all there.
-            local: How many decoded values this process keeps, to be returned again
-                without decoding while they are what a get would find; a change by any
+            local: Up to how many decoded values this process keeps, to return them
+                without decoding as long as a get would find them; a change by any
                 process is seen at once. By default none. What nobody can change is
                 kept as it is; of a dict, list or set of such things every get returns
                 a copy; other mutable values are decoded each time.

@@ -1,7 +1,7 @@
 /* Objects that this process has made of values, given again while these are current.
  *
- * A table of sets of COPY_WAYS places; a key has its place in one set. The core tells
- * by a version whether a value still is the one that was decoded. What nobody can
+ * A table of sets of up to COPY_WAYS places; a key has its place in one set. The core
+ * tells by a version whether a value still is the one that was decoded. What nobody can
  * change is given as it is. A dict, list or set of such things is given as a copy, so
  * that no caller sees what another one does to it. Anything else is not kept, unless
  * all are shared: then the caller has promised to change nothing.
@@ -35,6 +35,7 @@ struct copy {
 
 struct copies {
     size_t sets; /* 0: nothing is kept */
+    size_t ways; /* places of a set */
     size_t hand;
     struct copy *places;
     PyObject *leaves; /* tuple of types whose objects nobody can change */
@@ -44,7 +45,7 @@ struct copies {
 
 static struct copy *copies_set(const struct copies *copies, Py_hash_t hash) {
     uint64_t mixed = (uint64_t)hash * 0x9E3779B97F4A7C15ULL >> 32;
-    return &copies->places[mixed % copies->sets * COPY_WAYS];
+    return &copies->places[mixed % copies->sets * copies->ways];
 }
 
 static bool copy_has_key(const struct copy *copy, PyObject *key, Py_hash_t hash) {
@@ -57,7 +58,7 @@ static bool copy_has_key(const struct copy *copy, PyObject *key, Py_hash_t hash)
 static struct copy *copies_find(const struct copies *copies, PyObject *key) {
     Py_hash_t hash = PyObject_Hash(key);
     struct copy *set = copies_set(copies, hash);
-    for (int way = 0; way < COPY_WAYS; way++) {
+    for (size_t way = 0; way < copies->ways; way++) {
         if (copy_has_key(&set[way], key, hash)) {
             return &set[way];
         }
@@ -150,13 +151,13 @@ static void copy_drop(struct copy *place) {
 
 /* A free place of the set, or one that was not used since the hand came by. */
 static struct copy *copies_room(struct copies *copies, struct copy *set) {
-    for (int way = 0; way < COPY_WAYS; way++) {
+    for (size_t way = 0; way < copies->ways; way++) {
         if (!set[way].key) {
             return &set[way];
         }
     }
     for (;;) {
-        struct copy *place = &set[copies->hand++ % COPY_WAYS];
+        struct copy *place = &set[copies->hand++ % copies->ways];
         if (!place->used) {
             return place;
         }
@@ -201,27 +202,28 @@ static void copies_keep(struct copies *copies, PyObject *key, PyObject *value,
 /* The attachment has gone, and its versions with it. */
 static void copies_forget(struct copies *copies) {
     copies->attachments++;
-    for (size_t i = 0; i < copies->sets * COPY_WAYS; i++) {
+    for (size_t i = 0; i < copies->sets * copies->ways; i++) {
         copy_drop(&copies->places[i]);
     }
 }
 
-/* Places for so many objects, none before; false: no memory. */
+/* Places for so many objects at most, none before; false: no memory. */
 static bool copies_open(struct copies *copies, size_t count, bool shares,
                         PyObject *leaves) {
-    size_t sets = count / COPY_WAYS + (count > 0 && count < COPY_WAYS);
-    struct copy *places = sets ? calloc(sets * COPY_WAYS, sizeof *places) : NULL;
+    size_t ways = count < COPY_WAYS ? count : COPY_WAYS;
+    size_t sets = ways ? count / ways : 0;
+    struct copy *places = sets ? calloc(sets * ways, sizeof *places) : NULL;
     if (sets && !places) {
         return false;
     }
     Py_INCREF(leaves);
-    *copies = (struct copies){sets, 0, places, leaves, shares, 0};
+    *copies = (struct copies){sets, ways, 0, places, leaves, shares, 0};
     return true;
 }
 
 static int copies_traverse(const struct copies *copies, visitproc visit, void *arg) {
     Py_VISIT(copies->leaves);
-    for (size_t i = 0; i < copies->sets * COPY_WAYS; i++) {
+    for (size_t i = 0; i < copies->sets * copies->ways; i++) {
         Py_VISIT(copies->places[i].key);
         Py_VISIT(copies->places[i].value);
     }

@@ -18,6 +18,7 @@
 
 #define KEY_BYTES   16
 #define VALUE_BYTES 100
+#define VALUE_TYPE  0 /* the caller's: bytes of Python */
 #define THREADS_MAX 64
 #define CALLS_LEAST 200000 /* of a thread in a round: long against starting it */
 
@@ -59,8 +60,7 @@ static void call(enum verb verb, const char *key) {
     int64_t result = 0;
     if (verb == SET) {
         result = lilcache_set(cache, key, KEY_BYTES, LILCACHE_KEY_STR, value,
-                              VALUE_BYTES, 3, LILCACHE_TTL_NONE,
-                              LILCACHE_SET);
+                              VALUE_BYTES, VALUE_TYPE, LILCACHE_TTL_NONE, LILCACHE_SET);
     } else {
         /* The same bytes of another type are another key, which nobody sets. */
         int type = verb == GET ? LILCACHE_KEY_STR : LILCACHE_KEY_BYTES;

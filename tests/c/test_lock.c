@@ -95,6 +95,13 @@ static void blank(pthread_mutex_t *mutex) { memset(mutex, 0, sizeof *mutex); }
 static int other_kind;
 static void change_kind(pthread_mutex_t *mutex) { mutex->__data.__kind = other_kind; }
 
+static void make_robust(pthread_mutex_t *mutex) {
+    pthread_mutexattr_t robust;
+    CHECK_EQ(pthread_mutexattr_init(&robust), 0);
+    CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
+    CHECK_EQ(pthread_mutex_init(mutex, &robust), 0);
+}
+
 static bool is_on_the_list(const pthread_mutex_t *mutex) {
     const struct robust_list_head *head = lc_os_robust_list();
     for (const struct robust_list *at = head->list.next; at != &head->list;
@@ -127,11 +134,8 @@ TEST(blank_when_the_library_looks_at_it, 10) {
 
 /* Under a lock of the program's own, which stays on the list. */
 TEST(another_kind_when_the_library_looks_at_it, 10) {
-    pthread_mutexattr_t robust;
     pthread_mutex_t own;
-    CHECK_EQ(pthread_mutexattr_init(&robust), 0);
-    CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
-    CHECK_EQ(pthread_mutex_init(&own, &robust), 0);
+    make_robust(&own);
     for (int holds = 0; holds < 2; holds++) {
         struct shm_shard *ctl = shared_shard();
         bool waited;
@@ -167,11 +171,8 @@ static void change_kind_again(pthread_mutex_t *mutex) {
 
 /* However often: it is taken off the list by hand then, and stays taken. */
 TEST(another_kind_every_time, 10) {
-    pthread_mutexattr_t robust;
     pthread_mutex_t own;
-    CHECK_EQ(pthread_mutexattr_init(&robust), 0);
-    CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
-    CHECK_EQ(pthread_mutex_init(&own, &robust), 0);
+    make_robust(&own);
     other_kind = PTHREAD_MUTEX_RECURSIVE;
     for (int holds = 0; holds < 2; holds++) {
         struct shm_shard *ctl = shared_shard();

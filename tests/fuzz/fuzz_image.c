@@ -39,8 +39,7 @@ static void rebuild(struct model *m, enum lc_phase phase) {
     }
 }
 
-/* A small value finds room, unless damaged rows claim to have pinned every block; the
- * second one does where the first has found that the shard is mistaken about it. As
+/* A small value finds room, unless damaged rows claim to have pinned every block. As
  * long as slots are damaged, one may point into the new record, where its own record's
  * end is then noted: a checksum shows it. And a damaged copy of the key's slot, which
  * the set did not find, may bring the older value up. */
@@ -48,12 +47,9 @@ static void use(struct model *m, uint32_t n, bool rebuilt) {
     struct key key = key_of(n);
     struct entry next = model_next(m, 100, 0);
     model_offer(n, &next);
-    int status = LILCACHE_NO_SPACE;
-    for (int tries = 0; tries < 2 && status == LILCACHE_NO_SPACE; tries++) {
-        status =
-            lilcache_set(m->cache, key.bytes, key.length, key.type,
-                         value_of(next.slice), next.length, next.type, 0, LILCACHE_SET);
-    }
+    int status =
+        lilcache_set(m->cache, key.bytes, key.length, key.type, value_of(next.slice),
+                     next.length, next.type, 0, LILCACHE_SET);
     if (status == LILCACHE_NO_SPACE) {
         MUST(lc_pin_count(m->segment) > 0);
         return;

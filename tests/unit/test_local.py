@@ -10,6 +10,7 @@ import time
 import weakref
 from collections import OrderedDict, defaultdict
 from datetime import date, datetime, timedelta, timezone
+from datetime import time as clock_time
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -33,6 +34,10 @@ UNCHANGEABLE: tuple[Any, ...] = (
     frozenset({1, "two", (3, 4)}),
     datetime(2026, 11, 26, tzinfo=timezone.utc),
     date(2026, 11, 26),
+    clock_time(7, 1),
+    timezone.utc,
+    True,
+    None,
     timedelta(seconds=5),
     Decimal("1.10"),
     Fraction(1, 3),
@@ -83,11 +88,11 @@ def test_what_nobody_can_change_is_kept_itself(cache: Any, value: Any) -> None:
 
 
 def test_types_that_count_as_unchangeable_are_those_of_the_test() -> None:
-    leaves = {type(value) for value in UNCHANGEABLE} - {tuple, frozenset}
-    assert leaves <= set(immutable_types())
-    for kind in immutable_types():
+    leaves = [value for value in UNCHANGEABLE if type(value) not in (tuple, frozenset)]
+    assert {type(value) for value in leaves} == set(immutable_types())
+    for value in leaves:
         with pytest.raises((AttributeError, TypeError)):
-            kind.__new__(kind).attribute = 1 if kind is not type(None) else 0
+            value.attribute = 1
 
 
 @pytest.mark.parametrize("value", [*COPIED, *DECODED_EACH_TIME], ids=repr)
@@ -198,7 +203,7 @@ def test_no_more_are_kept_than_asked_for(make_cache: Any, local: int) -> None:
         seen.append(weakref.ref(cache.get(f"key {number}")))
     gc.collect()
     alive = [ref() for ref in seen if ref() is not None]
-    assert max(1, local // 4) <= len(alive) <= max(local, 8)
+    assert max(1, local // 4) <= len(alive) <= local
     del alive
     cache.close()
     gc.collect()
