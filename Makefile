@@ -96,6 +96,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/coverage/report.py tests/coverage/uncovered.txt
 
 # --- longer campaigns ---------------------------------------------------------------
 

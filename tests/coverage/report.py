@@ -1,12 +1,12 @@
 """Print lines and branches per file; compare what is not covered with a reviewed list.
 
-    report.py COVERAGE.json UNCOVERED.txt [--least PERCENT]
+    report.py UNCOVERED.txt [COVERAGE.json] [--least PERCENT]
 
 A line of the list is `file: function function ...: why some branches are not reached`;
 a ~ before a function says that it depends on the run. It fails if a function with
 branches that were not taken is missing, if one that stands there is covered or does not
 exist, if the list has more than 40 lines, or if fewer than PERCENT of all branches were
-taken.
+taken. Without COVERAGE.json only the form of the list is looked at.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def percent(part: int, whole: int) -> float:
     return 100.0 * part / whole if whole else 100.0
 
 
-def compare(files: dict[str, File], listed: Path) -> list[str]:
-    """Return what is wrong with the list."""
+def read_list(listed: Path) -> tuple[dict[str, bool], list[str]]:
+    """Return the functions of the list, whether each depends on the run, and faults."""
     wrong = []
     known: dict[str, bool] = {}
     text = [line for line in listed.read_text().splitlines() if line.strip()]
@@ -73,6 +73,12 @@ def compare(files: dict[str, File], listed: Path) -> list[str]:
             wrong.append(f"no reason, or too long a line: {line}")
         for function in functions.split():
             known[f"{name}:{function.removeprefix('~')}"] = function.startswith("~")
+    return known, wrong
+
+
+def compare(files: dict[str, File], known: dict[str, bool]) -> list[str]:
+    """Return how the list differs from what is not covered."""
+    wrong = []
     found = {
         f"{name}:{function}": lines
         for name, file in files.items()
@@ -95,13 +101,8 @@ def compare(files: dict[str, File], listed: Path) -> list[str]:
     return wrong
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("coverage", type=Path)
-    parser.add_argument("uncovered", type=Path)
-    parser.add_argument("--least", type=float, default=95.0)
-    arguments = parser.parse_args()
-    files = read(arguments.coverage)
+def show(files: dict[str, File], known: dict[str, bool], least: float) -> list[str]:
+    """Print lines and branches; return what is wrong with them."""
     rows = [
         (
             name,
@@ -119,16 +120,28 @@ def main() -> int:
     lines_run = sum(file.lines_run for file in files.values())
     branches = sum(file.branches for file in files.values())
     taken = sum(file.taken for file in files.values())
-    wrong = compare(files, arguments.uncovered)
     reached = percent(taken, branches)
-    if reached < arguments.least:
-        wrong.append(f"{reached:.2f} % of branches, at least {arguments.least}")
-    for line in wrong:
-        print(line)
     print(
         f"csrc/: {lines_run} of {lines} lines ({percent(lines_run, lines):.1f} %), "
         f"{taken} of {branches} branches ({reached:.2f} %)"
     )
+    wrong = compare(files, known)
+    if reached < least:
+        wrong.append(f"{reached:.2f} % of branches, at least {least}")
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("uncovered", type=Path)
+    parser.add_argument("coverage", type=Path, nargs="?")
+    parser.add_argument("--least", type=float, default=95.0)
+    arguments = parser.parse_args()
+    known, wrong = read_list(arguments.uncovered)
+    if arguments.coverage:
+        wrong += show(read(arguments.coverage), known, arguments.least)
+    for line in wrong:
+        print(line)
     return int(bool(wrong))
 
 
