@@ -74,6 +74,10 @@ static inline int lc_swap_relaxed32(uint32_t *word, uint32_t expected,
                                        __ATOMIC_RELAXED);
 }
 
+static inline uint32_t lc_exchange_release32(uint32_t *word, uint32_t value) {
+    return __atomic_exchange_n(word, value, __ATOMIC_RELEASE);
+}
+
 static inline void lc_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void lc_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 static inline void lc_fence_seq_cst(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

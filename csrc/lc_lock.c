@@ -5,21 +5,22 @@
  * for the rest of its slice. An owner that is stopped but alive is never robbed.
  *
  * It is not libc's sleep, which ends the process when the word's page is gone, as it is
- * when somebody has just cut the object short. Ours asks for the same wake-up as libc's
- * own waiters, by the bit in the word that libc's unlock and the kernel look at:
+ * when somebody has just cut the object short. Ours asks for a wake-up by the bit in
+ * the word that libc's own waiters set and the kernel looks at when an owner dies:
  *
  *   waiter   word: owner -> owner + WAITERS, sleep while it is that, try again
- *   owner    unlock: word -> 0, and wake one if it had the bit
+ *   owner    gives it back: word -> 0, and wakes one if it had the bit
  *   waiter   who gets it sets the bit again: another one may sleep
  *
  * Somebody may take the lock without the bit in between; and a waiter that was woken
  * and dies wakes nobody. So a sleep is short, and what is lost costs one.
  *
- * Damage of the mutex's own words must not crash who uses it: libc believes its kind,
- * and follows its list pointers to the list of what the kernel gives back for a thread
- * that dies. So the kind is compared before every call, and what has to be in the mutex
- * for it to leave that list is put there from memory of this thread. What remains is a
- * lock word that names nobody: LC_LOCK_BUSY for ever. */
+ * Nor is it libc's unlock, which follows the list pointers in the mutex to take it off
+ * the list of what the kernel gives back for a thread that dies: where damage or zeros
+ * have taken their place, to anywhere. lock_end takes them from memory of this thread,
+ * and leaves the words as libc does. Taken by libc it is, which believes its kind: that
+ * is compared before every call. What remains is a lock word that names nobody:
+ * LC_LOCK_BUSY for ever. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* OFD locks, memfd */
 #endif
@@ -33,10 +34,10 @@
 
 #include "lc_atomic.h"
 #include "lc_os.h"
+#include "lc_race.h"
 
 #define LC_LOCK_TRIES  40
 #define LC_LOCK_NAP_MS 5
-#define LC_LOCK_ENDS   3 /* damaged so often while it is given back: by hand */
 
 #if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) &&                        \
     __PTHREAD_MUTEX_HAVE_PREV
@@ -51,7 +52,7 @@ static pthread_mutex_t lock_pattern; /* one of ours that nobody ever takes */
 static __thread struct {
     struct robust_list_head *head;
     struct robust_list *before; /* first on the list before the lock was */
-    uint32_t tid;
+    bool died;                  /* the owner before, and nothing is whole yet */
 } lock_mine;
 
 static bool lock_is_ours(const pthread_mutex_t *mutex) {
@@ -85,26 +86,6 @@ static bool lock_is_blank(const pthread_mutex_t *mutex) {
     return lc_load_relaxed32((const uint32_t *)&mutex->__data.__kind) == 0;
 }
 
-/* What libc follows when it lets go of the mutex is as it was put there. */
-static void lock_mend(pthread_mutex_t *mutex) {
-    uint32_t *word = (uint32_t *)&mutex->__data.__lock;
-    struct robust_list *before = lock_mine.before;
-    if (LC_UNLIKELY(!lock_is_ours(mutex))) {
-        mutex->__data.__kind = lock_pattern.__data.__kind;
-    }
-    if (LC_UNLIKELY((void *)mutex->__data.__list.__next != (void *)before ||
-                    (void *)mutex->__data.__list.__prev != (void *)lock_mine.head)) {
-        mutex->__data.__list.__next = (void *)before;
-        mutex->__data.__list.__prev = (void *)lock_mine.head;
-    }
-    if (LC_UNLIKELY((lc_load_relaxed32(word) & FUTEX_TID_MASK) != lock_mine.tid)) {
-        /* Wakes one too many, if anybody waits. */
-        lc_store_relaxed32(word, lock_mine.tid | FUTEX_WAITERS);
-    }
-}
-
-/* Off this thread's list by hand: what stays on it is followed by libc and the kernel
- * when its mapping has long gone. */
 static void lock_unlist(void) {
     struct robust_list *before = lock_mine.before;
     lock_mine.head->list.next = before;
@@ -115,42 +96,59 @@ static void lock_unlist(void) {
     }
 }
 
-static void lock_end(pthread_mutex_t *mutex) {
-    bool blank = false;
-    /* Once, unless the mutex is damaged between our look at it and libc's: then libc
-     * takes it for another kind, and leaves it on the list. */
-    for (int i = 0; i < LC_LOCK_ENDS && lock_is_listed(mutex); i++) {
-        blank |= lock_is_blank(mutex);
-        lock_mend(mutex);
-        pthread_mutex_unlock(mutex);
-    }
-    if (LC_UNLIKELY(lock_is_listed(mutex))) {
-        lock_unlist();
-    }
-    if (LC_UNLIKELY(blank)) {
-        mutex->__data.__kind =
-            0; /* what it guards is blank, too: nobody shall get in */
+/* Of another kind it could not be taken again, unless it is blank: what it guards is
+ * blank, too, then. Swapped, since zeros may come at any moment. */
+static void lock_mend_kind(pthread_mutex_t *mutex) {
+    uint32_t *kind = (uint32_t *)&mutex->__data.__kind;
+    uint32_t now = lc_load_relaxed32(kind);
+    if (LC_UNLIKELY(now != (uint32_t)lock_pattern.__data.__kind && now != 0)) {
+        lc_swap_relaxed32(kind, now, (uint32_t)lock_pattern.__data.__kind);
     }
 }
 
+/* The kernel finds the lock of a thread that dies on its list, or where the head says
+ * that one is on its way [K4]. */
+static void lock_end(pthread_mutex_t *mutex) {
+    struct __pthread_mutex_s *words = &mutex->__data;
+    uint32_t *word = (uint32_t *)&words->__lock;
+    if (LC_UNLIKELY(!lock_is_listed(mutex))) {
+        return; /* a signal handler has forked: it is the parent's */
+    }
+    lock_mine.head->list_op_pending = (void *)&words->__list.__next;
+    lc_fence_death(); /* it is on its way before it is off the list */
+    lock_unlist();
+    words->__list.__next = NULL;
+    words->__list.__prev = NULL;
+    words->__nusers--;
+    /* Relaxed: lock_is_given_up looks at it, and is told the same by libc if it is
+     * late. */
+    lc_store_relaxed32((uint32_t *)&words->__owner,
+                       LC_UNLIKELY(lock_mine.died) ? LOCK_NOT_RECOVERABLE : 0);
+    lock_mend_kind(mutex);
+    LC_RACE_UNLOCKED(mutex);
+    /* Release: pairs with the acquire by which libc's trylock takes it. */
+    if (lc_exchange_release32(word, 0) & FUTEX_WAITERS) {
+        lc_os_wake_word(word);
+    }
+    lc_fence_death(); /* and until it is free and somebody woken */
+    lock_mine.head->list_op_pending = NULL;
+}
+
 /* libc says that we hold it. False: it is no mutex of ours any more, and we do not. */
-static bool lock_note(pthread_mutex_t *mutex) {
-    bool whole = lock_is_ours(mutex);
+static bool lock_note(pthread_mutex_t *mutex, bool died) {
+    lock_mine.died = died;
     if (LC_UNLIKELY(!lock_is_listed(mutex))) {
         /* libc took it for another kind, which knows 1 for taken. Left so it would be
          * waited for once a holder of before gives it back its kind. */
         lc_swap_relaxed32((uint32_t *)&mutex->__data.__lock, 1, 0);
         return false;
     }
-    lock_mine.tid = lc_load_relaxed32((uint32_t *)&mutex->__data.__lock);
-    lock_mine.tid &= FUTEX_TID_MASK;
-    if (LC_UNLIKELY(!whole || lock_mine.tid != (uint32_t)mutex->__data.__owner)) {
-        lock_mine.tid = lc_os_thread(); /* also when the previous owner died */
-    }
-    if (LC_UNLIKELY(!whole)) {
-        lock_end(mutex);
-    }
-    return whole;
+    return true;
+}
+
+static void lock_last(pthread_mutex_t *mutex) {
+    (void)mutex;
+    lock_mine.died = false;
 }
 
 static int lock_try(pthread_mutex_t *mutex) {
@@ -189,8 +187,8 @@ static int lock_wait(pthread_mutex_t *mutex, uint32_t wait_ms) {
     }
 }
 
-/* We hold it and have slept for it. Relaxed: the bit is for libc's unlock, which looks
- * at it in the exchange that gives the lock back. */
+/* We hold it and have slept for it. Relaxed: the bit is for lock_end, which looks at it
+ * in the exchange that gives the lock back. */
 static void lock_ask_wake(pthread_mutex_t *mutex) {
     uint32_t *word = (uint32_t *)&mutex->__data.__lock;
     for (;;) {
@@ -206,8 +204,13 @@ static void lock_ask_wake(pthread_mutex_t *mutex) {
 static pthread_mutex_t lock_pattern;
 static bool lock_is_blank(const pthread_mutex_t *mutex) { return mutex == NULL; }
 static bool lock_begin(void) { return true; }
-static bool lock_note(const pthread_mutex_t *mutex) { return mutex != NULL; }
 static void lock_end(pthread_mutex_t *mutex) { pthread_mutex_unlock(mutex); }
+static void lock_last(pthread_mutex_t *mutex) { pthread_mutex_consistent(mutex); }
+
+static bool lock_note(const pthread_mutex_t *mutex, bool died) {
+    (void)died;
+    return mutex != NULL;
+}
 
 static int lock_try(pthread_mutex_t *mutex) { return pthread_mutex_trylock(mutex); }
 static void lock_ask_wake(const pthread_mutex_t *mutex) { (void)mutex; }
@@ -268,11 +271,13 @@ enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
             result = lock_wait(&ctl->sh_mutex, wait_ms);
         }
     }
-    if ((result == 0 || result == EOWNERDEAD) && !lock_note(&ctl->sh_mutex)) {
-        return lock_broken(&ctl->sh_mutex);
-    }
-    if (slept && (result == 0 || result == EOWNERDEAD)) {
-        lock_ask_wake(&ctl->sh_mutex);
+    if (result == 0 || result == EOWNERDEAD) {
+        if (!lock_note(&ctl->sh_mutex, result == EOWNERDEAD)) {
+            return lock_broken(&ctl->sh_mutex);
+        }
+        if (slept) {
+            lock_ask_wake(&ctl->sh_mutex);
+        }
     }
     switch (result) {
     case 0:
@@ -287,8 +292,5 @@ enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
     }
 }
 
-void lc_lock_consistent(struct shm_shard *ctl) {
-    pthread_mutex_consistent(&ctl->sh_mutex);
-}
-
+void lc_lock_consistent(struct shm_shard *ctl) { lock_last(&ctl->sh_mutex); }
 void lc_lock_leave(struct shm_shard *ctl) { lock_end(&ctl->sh_mutex); }

@@ -326,13 +326,16 @@ int lc_os_namespace(const char *name, struct lc_os_id *out) {
 
 uint32_t lc_os_uid(void) { return geteuid(); }
 uint32_t lc_os_pid(void) { return (uint32_t)getpid(); }
+
 void lc_os_wait_word(const uint32_t *word, uint32_t value, uint32_t ms) {
     struct timespec span = {ms / 1000, (long)(ms % 1000) * 1000000};
     syscall(SYS_futex, word, 0 /* FUTEX_WAIT, also for other processes */, value, &span,
             NULL, 0);
 }
 
-uint32_t lc_os_thread(void) { return (uint32_t)syscall(SYS_gettid); }
+void lc_os_wake_word(const uint32_t *word) {
+    syscall(SYS_futex, word, 1 /* FUTEX_WAKE */, 1, NULL, NULL, 0);
+}
 
 struct robust_list_head *lc_os_robust_list(void) {
     struct robust_list_head *head = NULL;

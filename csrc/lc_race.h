@@ -34,6 +34,7 @@ void lc_race_counts(const uint64_t *guard, uint64_t value, const void *at,
                     size_t bytes);
 void lc_race_counts_word(const uint64_t *guard, uint64_t value, const uint64_t *word);
 void lc_race_reused(const uint64_t *guard);
+void lc_race_unlocked(void *mutex);
 
 /* The value of an expression that loads optimistically. */
 #define LC_RACY(site, expression)                                                      \
@@ -49,6 +50,8 @@ void lc_race_reused(const uint64_t *guard);
 #define LC_RACE_COUNTS_WORD(guard, value, word) lc_race_counts_word(guard, value, word)
 /* *guard has another value: what it stood for may be written again. */
 #define LC_RACE_REUSED(guard) lc_race_reused(guard)
+/* A mutex that libc took, which the detector saw, is given back without libc. */
+#define LC_RACE_UNLOCKED(mutex) lc_race_unlocked(mutex)
 
 #else
 
@@ -56,6 +59,7 @@ void lc_race_reused(const uint64_t *guard);
 #define LC_RACE_COUNTS(guard, value, at, bytes) ((void)0)
 #define LC_RACE_COUNTS_WORD(guard, value, word) ((void)0)
 #define LC_RACE_REUSED(guard)                   ((void)0)
+#define LC_RACE_UNLOCKED(mutex)                 ((void)0)
 
 #endif
 

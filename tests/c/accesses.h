@@ -56,6 +56,12 @@ void __tsan_write_range(void *at, size_t bytes) {
         ACCESS_STORE(at, sizeof *at, order);                                           \
         return __atomic_fetch_add(at, delta, __ATOMIC_SEQ_CST);                        \
     }                                                                                  \
+    uint##bits##_t __tsan_atomic##bits##_exchange(volatile uint##bits##_t *at,         \
+                                                  uint##bits##_t word, int order) {    \
+        (void)order;                                                                   \
+        ACCESS_STORE(at, sizeof *at, order);                                           \
+        return __atomic_exchange_n(at, word, __ATOMIC_SEQ_CST);                        \
+    }                                                                                  \
     int __tsan_atomic##bits##_compare_exchange_strong(                                 \
         volatile uint##bits##_t *at, uint##bits##_t *expected, uint##bits##_t word,    \
         int order, int failed) {                                                       \

@@ -3,25 +3,7 @@
 #include "lc_lock.h"
 #include "lc_os.h"
 
-#include <dlfcn.h>
 #include <linux/futex.h>
-
-static void (*meanwhile)(pthread_mutex_t *mutex);
-
-/* In the place of the C library's: something happens just before it. */
-int pthread_mutex_unlock(pthread_mutex_t *mutex) {
-    static int (*real)(pthread_mutex_t *);
-    if (!real) {
-        void *found = dlsym(RTLD_NEXT, "pthread_mutex_unlock");
-        memcpy(&real, &found, sizeof real);
-    }
-    void (*act)(pthread_mutex_t *) = meanwhile;
-    meanwhile = NULL;
-    if (act) {
-        act(mutex);
-    }
-    return real(mutex);
-}
 
 static struct shm_shard *shared_shard(void) {
     void *at =
@@ -65,43 +47,6 @@ TEST(taken_and_left, 10) {
     }
 }
 
-/* Whatever becomes of its words under the holder's hands: he leaves it as a lock that
- * the next one can take, and off the list of what the kernel gives back. */
-TEST(words_damaged_while_it_is_held, 10) {
-    struct shm_shard *ctl = shared_shard();
-    uint8_t *words = (uint8_t *)&ctl->sh_mutex;
-    bool waited;
-    for (size_t at = 0; at < sizeof ctl->sh_mutex; at++) {
-        CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
-        words[at] ^= 0x10;
-        lc_lock_leave(ctl);
-        enum lc_lock_result again = lc_lock_take(ctl, 0, &waited);
-        bool owner = at >= offsetof(struct __pthread_mutex_s, __owner) &&
-                     at < offsetof(struct __pthread_mutex_s, __owner) + sizeof(int);
-        if (owner && again != LC_LOCK_CLEAN) {
-            CHECK_EQ(lc_lock_init(ctl), 0);
-            continue;
-        }
-        if (again != LC_LOCK_CLEAN) {
-            LCT_FAIL("byte %zu: %d", at, again);
-        }
-        lc_lock_leave(ctl);
-    }
-}
-
-#ifndef __SANITIZE_THREAD__ /* which counts unlocks: the second is one too many */
-
-static void blank(pthread_mutex_t *mutex) { memset(mutex, 0, sizeof *mutex); }
-static int other_kind;
-static void change_kind(pthread_mutex_t *mutex) { mutex->__data.__kind = other_kind; }
-
-static void make_robust(pthread_mutex_t *mutex) {
-    pthread_mutexattr_t robust;
-    CHECK_EQ(pthread_mutexattr_init(&robust), 0);
-    CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
-    CHECK_EQ(pthread_mutex_init(mutex, &robust), 0);
-}
-
 static bool is_on_the_list(const pthread_mutex_t *mutex) {
     const struct robust_list_head *head = lc_os_robust_list();
     for (const struct robust_list *at = head->list.next; at != &head->list;
@@ -113,87 +58,111 @@ static bool is_on_the_list(const pthread_mutex_t *mutex) {
     return false;
 }
 
-/* Its page goes, and another one comes, between the last look at the lock and libc's:
- * what libc takes for a plain mutex it leaves on the list. With the mapping gone the
- * next lock of this thread would follow it there. */
-TEST(blank_when_the_library_looks_at_it, 10) {
+/* Whatever becomes of its words under the holder's hands: he leaves it as a lock that
+ * the next one can take, and off the list of what the kernel gives back. */
+TEST(words_damaged_while_it_is_held, 10) {
     struct shm_shard *ctl = shared_shard();
-    struct shm_shard *next = shared_shard();
-    pthread_mutex_t *mutex = &ctl->sh_mutex;
+    uint8_t *words = (uint8_t *)&ctl->sh_mutex;
     bool waited;
-    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
-    CHECK(is_on_the_list(mutex));
-    meanwhile = blank;
-    lc_lock_leave(ctl);
-    CHECK(!is_on_the_list(mutex));
-    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_BLANK);
-    CHECK_EQ(munmap(ctl, 4096), 0);
-    CHECK_EQ(lc_lock_take(next, 0, &waited), LC_LOCK_CLEAN);
-    lc_lock_leave(next);
-}
-
-/* Under a lock of the program's own, which stays on the list. */
-TEST(another_kind_when_the_library_looks_at_it, 10) {
-    pthread_mutex_t own;
-    make_robust(&own);
-    for (int holds = 0; holds < 2; holds++) {
-        struct shm_shard *ctl = shared_shard();
-        bool waited;
-        if (holds) {
-            CHECK_EQ(pthread_mutex_lock(&own), 0);
-        }
-        static const int kinds[] = {1, 2, 3, 16, 17, 18, 128, 129, 130, 131, 145, 146};
-        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-            other_kind = kinds[i];
+    for (size_t at = 0; at < sizeof ctl->sh_mutex; at++) {
+        for (int bit = 0; bit < 8; bit++) {
             CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
-            meanwhile = change_kind;
+            words[at] ^= (uint8_t)(1 << bit);
             lc_lock_leave(ctl);
             CHECK(!is_on_the_list(&ctl->sh_mutex));
-            CHECK_EQ(is_on_the_list(&own), holds);
-            /* Robust ones are left as they should be, and their kind as it is. */
-            CHECK_EQ(lc_lock_take(ctl, 0, &waited),
-                     other_kind & 16 ? LC_LOCK_BROKEN : LC_LOCK_CLEAN);
-            if (!(other_kind & 16)) {
-                lc_lock_leave(ctl);
+            if (lc_lock_take(ctl, 0, &waited) != LC_LOCK_CLEAN) {
+                LCT_FAIL("byte %zu, bit %d", at, bit);
             }
-            CHECK_EQ(lc_lock_init(ctl), 0);
+            lc_lock_leave(ctl);
         }
-        CHECK_EQ(munmap(ctl, 4096), 0);
     }
-    CHECK_EQ(pthread_mutex_unlock(&own), 0);
-    CHECK(!is_on_the_list(&own));
 }
 
-static void change_kind_again(pthread_mutex_t *mutex) {
-    change_kind(mutex);
-    meanwhile = change_kind_again;
+static void make_robust(pthread_mutex_t *mutex) {
+    pthread_mutexattr_t robust;
+    CHECK_EQ(pthread_mutexattr_init(&robust), 0);
+    CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
+    CHECK_EQ(pthread_mutex_init(mutex, &robust), 0);
 }
 
-/* However often: it is taken off the list by hand then, and stays taken. */
-TEST(another_kind_every_time, 10) {
+/* Its page goes, and another one comes, also under a lock of the program's own, which
+ * stays on the list. With the mapping gone the next lock of this thread would follow
+ * there what is left on it. */
+TEST(blank_while_it_is_held, 10) {
     pthread_mutex_t own;
     make_robust(&own);
-    other_kind = PTHREAD_MUTEX_RECURSIVE;
     for (int holds = 0; holds < 2; holds++) {
         struct shm_shard *ctl = shared_shard();
+        struct shm_shard *next = shared_shard();
+        pthread_mutex_t *mutex = &ctl->sh_mutex;
         bool waited;
         if (holds) {
             CHECK_EQ(pthread_mutex_lock(&own), 0);
         }
         CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
-        meanwhile = change_kind_again;
+        CHECK(is_on_the_list(mutex));
+        memset(mutex, 0, sizeof *mutex);
         lc_lock_leave(ctl);
-        meanwhile = NULL;
-        CHECK(!is_on_the_list(&ctl->sh_mutex));
+        CHECK(!is_on_the_list(mutex));
         CHECK_EQ(is_on_the_list(&own), holds);
-        CHECK(lc_lock_take(ctl, 0, &waited) != LC_LOCK_CLEAN);
+        CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_BLANK);
         CHECK_EQ(munmap(ctl, 4096), 0);
+        CHECK_EQ(lc_lock_take(next, 0, &waited), LC_LOCK_CLEAN);
+        lc_lock_leave(next);
+        CHECK_EQ(is_on_the_list(&own), holds);
     }
     CHECK_EQ(pthread_mutex_unlock(&own), 0);
     CHECK(!is_on_the_list(&own));
 }
 
-#endif
+/* What libc takes for another kind, it takes another way. */
+TEST(another_kind_before_it_is_taken, 10) {
+    static const int kinds[] = {1, 2, 3, 16, 17, 18, 128, 129, 130, 131, 145, 146};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct shm_shard *ctl = shared_shard();
+        bool waited;
+        ctl->sh_mutex.__data.__kind = kinds[i];
+        CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_BROKEN);
+        CHECK(!is_on_the_list(&ctl->sh_mutex));
+        CHECK_EQ(munmap(ctl, 4096), 0);
+    }
+}
+
+/* A signal handler forks while its thread holds the lock: it stays the parent's. */
+TEST(forked_while_it_is_held, 10) {
+    struct shm_shard *ctl = shared_shard();
+    bool waited;
+    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+    pid_t child = fork();
+    if (child == 0) {
+        lc_lock_leave(ctl);
+        CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_BUSY);
+        _exit(0);
+    }
+    lct_join(child);
+    CHECK(is_on_the_list(&ctl->sh_mutex));
+    lc_lock_leave(ctl);
+    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+    lc_lock_leave(ctl);
+}
+
+/* The words are what libc leaves: every process that uses libc's calls on them agrees.
+ */
+TEST(left_as_the_library_leaves_it, 10) {
+    struct shm_shard *ctl = shared_shard();
+    pthread_mutex_t *mutex = &ctl->sh_mutex;
+    pthread_mutex_t before;
+    bool waited;
+    CHECK_EQ(pthread_mutex_trylock(mutex), 0);
+    CHECK_EQ(pthread_mutex_unlock(mutex), 0);
+    before = *mutex;
+    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+    lc_lock_leave(ctl);
+    CHECK(memcmp(&before, mutex, sizeof before) == 0);
+    CHECK_EQ(pthread_mutex_lock(mutex), 0);
+    CHECK_EQ(pthread_mutex_unlock(mutex), 0);
+    CHECK(memcmp(&before, mutex, sizeof before) == 0);
+}
 
 TEST(busy_after_its_slice, 20) {
     struct shm_shard *ctl = shared_shard();
@@ -266,6 +235,29 @@ TEST(waiter_wakes_when_the_owner_is_killed, 20) {
     lct_join(waiter);
     CHECK(lct_seconds() - before < 5 * LCT_SLOWER);
     waitpid(owner, NULL, 0);
+}
+
+/* Who sleeps is woken when the lock is given back, and does not sleep its nap out. */
+TEST(waiter_is_woken, 20) {
+    struct shm_shard *ctl = shared_shard();
+    uint32_t *word = (uint32_t *)&ctl->sh_mutex.__data.__lock;
+    bool waited;
+    CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_CLEAN);
+    pid_t waiter = fork();
+    if (waiter == 0) {
+        for (;;) { /* one that has no nap's end */
+            uint32_t now = __atomic_fetch_or(word, FUTEX_WAITERS, __ATOMIC_SEQ_CST);
+            if (!(now & FUTEX_TID_MASK)) {
+                _exit(0);
+            }
+            lc_os_wait_word(word, now | FUTEX_WAITERS, 60000);
+        }
+    }
+    lct_sleep_ms(100);
+    double before = lct_seconds();
+    lc_lock_leave(ctl);
+    lct_join(waiter);
+    CHECK(lct_seconds() - before < 10);
 }
 
 /* A stopped owner is alive: nobody gets in, and after SIGCONT all goes on. */

@@ -16,6 +16,8 @@ void __tsan_release(void *at);
 void __tsan_ignore_thread_begin(void);
 void __tsan_ignore_thread_end(void);
 void __tsan_read_range(void *at, unsigned long bytes);
+void __tsan_mutex_pre_unlock(void *at, unsigned flags);
+void __tsan_mutex_post_unlock(void *at, unsigned flags);
 uint64_t __tsan_atomic64_load(const volatile uint64_t *at, int order);
 
 #define TSAN_GUARDS 1024
@@ -110,4 +112,9 @@ void lc_race_reused(const uint64_t *guard) {
     uint8_t *lock = guard_lock(guard);
     __tsan_acquire(guard_edge(guard));
     guard_unlock(lock);
+}
+
+void lc_race_unlocked(void *mutex) {
+    __tsan_mutex_pre_unlock(mutex, 0);
+    __tsan_mutex_post_unlock(mutex, 0);
 }

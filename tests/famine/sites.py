@@ -30,12 +30,11 @@ HARMLESS = {
     "pthread_sigmask": "fails for unknown ways, and these are known",
     "raise": "to this thread, in a handler: nothing could be done about it",
 }
-# Calls that are left alone: in a handler of SIGBUS, of a constant, and gettid and
-# get_robust_list, which cannot fail for oneself.
+# Calls that are left alone: in a handler of SIGBUS, of a constant, and get_robust_list,
+# which cannot fail for oneself.
 ALONE = {
     "lc_os_map_zeros calls mmap",
     "lc_os_page_bytes calls sysconf",
-    "lc_os_thread calls syscall",
     "lc_os_robust_list calls syscall",
 }
 CALL = re.compile(r"<__wrap_(\w+)>$")

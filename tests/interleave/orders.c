@@ -322,4 +322,24 @@ TEST(a_group_moves_before_its_old_pages_are_given_back, 20) {
     close_cache();
 }
 
+/* Whatever a holder stores, it stores before the exchange that gives the lock back. */
+TEST(the_lock_is_free_after_all_that_was_stored_under_it, 20) {
+    open_cache();
+    for (uint64_t n = 0; n < 50; n++) {
+        begin();
+        CHECK_EQ(ct_set(cache, n % 10, n, 300), LILCACHE_OK);
+        end();
+        const pthread_mutex_t *mutex = &shard->ctl->sh_mutex;
+        size_t freed = last(count, ACCESS_STORE, &mutex->__data.__lock, 4);
+        size_t owner = last(count, ACCESS_STORE, &mutex->__data.__owner, 4);
+        CHECK(events[freed].bytes == 4 && events[freed].order >= __ATOMIC_RELEASE);
+        CHECK(owner < freed);
+        for (size_t i = freed + 1; i < count; i++) {
+            CHECK(events[i].kind != ACCESS_STORE ||
+                  !touches(&events[i], byte_of(shard->ctl), MIB));
+        }
+    }
+    close_cache();
+}
+
 int main(int argc, char **argv) { return lct_main(argc, argv); }

@@ -175,7 +175,6 @@ void *__wrap_memset(void *to, int byte, size_t count) {
     }
 
 LOCK(pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex))
-LOCK(pthread_mutex_consistent, (pthread_mutex_t * mutex), (mutex))
 LOCK(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex))
 
 /* Of the process: the other call may hold it and has to go on first. */

@@ -51,7 +51,6 @@ void hook_fail(int fchmod_error, int posix_fallocate_error) {
 void hook_arm(uint64_t k) {
     hook_shared->count = 0;
     hook_shared->died = 0;
-    hook_shared->holding = 0;
     die_at = k;
     die_place = 0;
     armed = true;
@@ -233,25 +232,11 @@ void *__wrap_memset(void *to, int byte, size_t count) {
 /* --- the lock --------------------------------------------------------------------- */
 
 /* Its stores are libpthread's: a place before and one after. */
-static void locked(const pthread_mutex_t *mutex, int result) {
-    if (inside(mutex)) {
-        soil(mutex, sizeof *mutex);
-        if (armed && (result == 0 || result == EOWNERDEAD)) {
-            hook_shared->holding = 1;
-        }
-    }
-}
-
 #define LOCK(name, arguments, names)                                                   \
     int __real_##name arguments;                                                       \
     int __wrap_##name arguments {                                                      \
-        if (inside(mutex)) {                                                           \
-            place(SITE);                                                               \
-        } else {                                                                       \
-            note_outside(SITE);                                                        \
-        }                                                                              \
+        store(mutex, sizeof *mutex, SITE);                                             \
         int result = __real_##name names;                                              \
-        locked(mutex, result);                                                         \
         if (inside(mutex)) {                                                           \
             place(SITE);                                                               \
         }                                                                              \
@@ -259,7 +244,7 @@ static void locked(const pthread_mutex_t *mutex, int result) {
     }
 
 LOCK(pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex))
-LOCK(pthread_mutex_consistent, (pthread_mutex_t * mutex), (mutex))
+LOCK(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex))
 
 int __real_pthread_mutex_init(pthread_mutex_t *mutex,
                               const pthread_mutexattr_t *attributes);
@@ -267,22 +252,6 @@ int __wrap_pthread_mutex_init(pthread_mutex_t *mutex,
                               const pthread_mutexattr_t *attributes) {
     store(mutex, sizeof *mutex, SITE);
     return __real_pthread_mutex_init(mutex, attributes);
-}
-
-int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
-int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex) {
-    if (!inside(mutex)) {
-        note_outside(SITE);
-        return __real_pthread_mutex_unlock(mutex);
-    }
-    place(SITE);
-    soil(mutex, sizeof *mutex);
-    int result = __real_pthread_mutex_unlock(mutex);
-    if (armed) {
-        hook_shared->holding = 0;
-    }
-    place(SITE);
-    return result;
 }
 
 /* --- system calls ----------------------------------------------------------------- */

@@ -37,7 +37,6 @@ struct hook_shared {
     uint64_t compared;  /* times that the whole segment was as it had to be */
     uint32_t last_site; /* its number */
     uint8_t died;
-    uint8_t holding; /* the victim was inside a shard lock */
     uint32_t site_count;
     uint64_t dirty[HOOK_CHUNKS];    /* a bit for each word stored into */
     uint16_t site_slot[HOOK_SLOTS]; /* number of a site + 1; 0: free */

@@ -1,5 +1,7 @@
 #include "judge.h"
 
+#include <linux/futex.h>
+
 #include "lc_row.h"
 
 #define USE_EVERY 64 /* judges who go on to use the segment for a while */
@@ -42,6 +44,16 @@ static uint64_t figure(const uint64_t *values, int count, const char *name) {
         }
     }
     LCT_FAIL("no statistic %s", name);
+}
+
+bool judge_lock_was_held(void) {
+    const struct lc_segment *segment = w.cache->segment;
+    bool held = false;
+    for (uint32_t i = 0; i < segment->shard_count; i++) {
+        const pthread_mutex_t *mutex = &segment->shards[i].ctl->sh_mutex;
+        held |= ((uint32_t)mutex->__data.__lock & FUTEX_OWNER_DIED) != 0;
+    }
+    return held;
 }
 
 struct figures judge_figures(void) {

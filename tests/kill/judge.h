@@ -16,6 +16,8 @@ struct figures {
 };
 
 struct figures judge_figures(void);
+/* The kernel found a shard's lock with a process that died. */
+bool judge_lock_was_held(void);
 
 /* What an undisturbed run of an operation does not evict, nobody's death may. To be
  * called after such a run. */

@@ -186,7 +186,7 @@ static bool die_once(const char *scene, const struct deed *deed, uint64_t k,
         _exit(0);
     }
     bool completed = victim_wait(child, &status);
-    bool held = !completed && hook_shared->holding;
+    bool held = judge_lock_was_held();
     tally->deaths += !completed;
     if (held) {
         tally->again += sweep_recovery(deed, hook_shared->last_site, before);

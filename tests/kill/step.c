@@ -130,16 +130,6 @@ static int run_through(const struct deed *deed) {
     return -WEXITSTATUS(status);
 }
 
-static bool lock_was_held(void) {
-    const struct lc_segment *segment = w.cache->segment;
-    bool held = false;
-    for (uint32_t i = 0; i < segment->shard_count; i++) {
-        const pthread_mutex_t *mutex = &segment->shards[i].ctl->sh_mutex;
-        held |= ((uint32_t)mutex->__data.__lock & FUTEX_OWNER_DIED) != 0;
-    }
-    return held;
-}
-
 /* --- single-stepping -------------------------------------------------------------- */
 
 static struct {
@@ -255,7 +245,7 @@ static bool sweep(const struct scene *scene, const struct deed *deed) {
         int status = victim_status(child);
         completed = !shared->died;
         bool fell = completed && (!WIFEXITED(status) || WEXITSTATUS(status) != 0);
-        bool held = lock_was_held();
+        bool held = judge_lock_was_held();
         CHECK(!fell);
         judge(deed, k, completed, held, held, &before);
     }

@@ -29,24 +29,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CODE = re.compile(r"/\* @code (\S+) (\w+) \*/")
 STEP = re.compile(
-    r"\b(LOAD|STORE|ADD|SWAP|FENCE|PLAIN|LOCK\w*)\(.*?"
+    r"\b(LOAD|STORE|ADD|SWAP|EXCHANGE|FENCE|PLAIN|LOCK\w*)\(.*?"
     r"/\* (\w+(?:\(|->|\[).*?)(?: @elsewhere (\w+) (\w+))? \*/\s*\\?$"
 )
 HAS = re.compile(r"/\* @has (.*?) \*/")
 # What must not go without a cite. What only a twin does stands for no code.
-BARE = re.compile(r"\b(?:STORE|ADD|SWAP|FENCE)\(")
+BARE = re.compile(r"\b(?:STORE|ADD|SWAP|EXCHANGE|FENCE)\(")
 UNCITED = re.compile(r"/\* @uncited \w.*\*/|INSTEAD\(|^inline |^#define ")
 NO_CODE = "@no-code"
 TWIN = re.compile(r"#define (\w+) +(\d+) +/\* @(twin|spare)( +!\w+)? +(.*?) \*/")
 FENCE_CALL = re.compile(r"\blc_fence_\w+\(\)")
 HEAD = re.compile(r"^[a-z][^;{}()=]*\b(\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
 ORDER = re.compile(r"\b(RELAXED|ACQUIRE|RELEASE|SEQ_CST|DEATH)\b")
-CALL = re.compile(r"lc_(load|store|add|swap|fence)_(\w+?)(?:16|32)?$")
+CALL = re.compile(r"lc_(load|store|add|swap|exchange|fence)_(\w+?)(?:16|32)?$")
 KIND = {
     "load": "LOAD",
     "store": "STORE",
     "add": "ADD",
     "swap": "SWAP",
+    "exchange": "EXCHANGE",
     "fence": "FENCE",
 }
 # Accesses without an order of their own.
@@ -143,7 +144,7 @@ def order_is_wrong(cite: Cite) -> bool:
         return cite.kind not in ("LOAD", "STORE") or "RELAXED" not in orders
     call = CALL.match(name)
     if not call:
-        return cite.kind in ("STORE", "ADD", "SWAP", "FENCE")
+        return cite.kind in ("STORE", "ADD", "SWAP", "EXCHANGE", "FENCE")
     # The last order of a step is that of the code, the others are the twins'.
     return KIND.get(call[1]) != cite.kind or call[2].upper() not in orders[-1:]
 

@@ -1,15 +1,17 @@
-/* The lock: lock_try, lock_wait and lock_ask_wake of lc_lock.c on the word of a robust
- * mutex, beside libc's unlock and the kernel [K6].
+/* The lock: lock_try, lock_wait, lock_ask_wake and lock_end of lc_lock.c on the word of a
+ * robust mutex, beside libc's trylock and the kernel [K4 K6].
  *
  *   word    0 | owner | owner + WAITERS | DIED | DIED + WAITERS
  *   libc    trylock: 0 -> owner; DIED -> owner, WAITERS kept, the death told
- *           unlock: word -> 0; if it had WAITERS, wake one that sleeps
+ *   leave   the head of the thread's list says that the mutex is on its way (told); it is
+ *           taken off the list; word -> 0; if it had WAITERS, wake one that sleeps; not
+ *           told any more
  *   kernel  wait: sleep only if the word is the one expected
- *           death of the owner: word -> DIED, WAITERS kept; if it had WAITERS, wake one;
- *           within trylock or unlock, while the word has no owner: wake one
+ *           death of the owner, of a mutex that is listed or told: word -> DIED, WAITERS
+ *           kept; if it had WAITERS, wake one; told, and the word has no owner: wake one
  *
- * libc is glibc 2.36 (pthread_mutex_trylock.c, pthread_mutex_unlock.c), the kernel's part
- * handle_futex_death of Linux 5.5; an older one does not wake in the last case. A worker
+ * libc is glibc 2.36 (pthread_mutex_trylock.c), the kernel's part handle_futex_death of
+ * Linux 5.5; an older one does not wake in the last case. A worker
  * that holds the lock, and returns once; two others, which come with or without time to
  * wait. A slice may end at any moment, and so may a worker, also one that was just woken.
  * Never do two hold the lock, and the holder behind a dead one repairs before all else. A
@@ -18,9 +20,10 @@
  * and the end of one slice makes up for each.
  *
  * One word, and each access of it is atomic: a relaxed load is one made earlier, so no
- * memory of C11 is laid over. What the lock guards is ordered by libc. A death within
+ * memory of C11 is laid over; the fences keep what a compiler has stored by a death in its
+ * order. What the lock guards is ordered by the exchange and libc's trylock. A death within
  * trylock counts as one before or after: the kernel then at most wakes one more. Left out:
- * damaged words [K4], and where there is no glibc. */
+ * damaged words, and where there is no glibc. */
 /* @deep -DDEATHS=2 -DSLICES=2 */
 #ifndef ROUNDS
 #define ROUNDS 1
@@ -44,6 +47,10 @@
 #define no_try         8  /* @twin !two       who was woken takes the lock for its own */
 #define no_report      9  /* @twin !unseen    a dead owner is reported as none */
 #define no_lasting    10  /* @twin !broken    the lock is left without being marked consistent */
+#define not_told      11  /* @twin !stuck     who leaves does not say that the lock is on its way */
+#define told_late     12  /* @twin !stuck     it is off the list before that is said */
+#define told_short    13  /* @twin !stuck     it is taken back before the lock is free */
+#define never_wakes   14  /* @twin !orphaned  who leaves wakes nobody */
 #define stored_ask    20  /* @spare  the holder stores the bit: all that others do to its word is to set it */
 
 #ifdef TWINS
@@ -76,6 +83,8 @@ bit two, unseen, broken, stuck, orphaned;
 #define ME (1 << (tid - 1))
 
 #define LOAD(order, from, to) to = from
+#define EXCHANGE(order, to, value, old) old = to; to = value
+#define FENCE(twin_, order) skip
 #define PLAIN(step) step
 
 inline SWAP(order, from, to, result_) {
@@ -123,26 +132,51 @@ inline LOCK_TRY() {
     }
 }
 
-/* A death in between finds the word without an owner, but libc has told the kernel. */
 inline LOCK_LEAVE() {
+    /* @code csrc/lc_lock.c lock_end */
+    atomic {
+        MAY_DIE();
+        if
+        INSTEAD(not_told, skip)
+        INSTEAD(told_late, unlisted = 1)
+        :: else -> PLAIN(told = 1) /* lock_mine.head->list_op_pending = */
+        fi
+    };
+    FENCE(told_late, DEATH); /* lc_fence_death() */
+    atomic {
+        MAY_DIE();
+        PLAIN(unlisted = 1); /* lock_unlist() */
+        if
+        INSTEAD(told_late, told = 1)
+        INSTEAD(told_short, told = 0)
+        :: else
+        fi
+    };
     atomic {
         MAY_DIE();
         d_step {
-            waking = (word & WAITERS) != 0;
-            word = 0;
-            holder = 0;
-            given_up = result == GOT_DEAD
+            given_up = result == GOT_DEAD; /* @has lock_mine.died) ? LOCK_NOT_RECOVERABLE */
+            EXCHANGE(RELEASE, word, 0, owner); /* lc_exchange_release32(word, 0) */
+            waking = (owner & WAITERS) != 0 && !BROKEN(never_wakes); /* @has & FUTEX_WAITERS) */
+            owner = 0;
+            holder = 0
         }
     };
     if
     :: waking ->
         atomic {
             MAY_DIE();
-            WAKE();
+            PLAIN(WAKE()); /* lc_os_wake_word(word) */
             waking = 0
         }
     :: else
-    fi
+    fi;
+    FENCE(told_short, DEATH); /* lc_fence_death() */
+    atomic {
+        MAY_DIE();
+        PLAIN(told = 0); /* lock_mine.head->list_op_pending = NULL */
+        unlisted = 0
+    }
 }
 
 /* value: what the word must be. */
@@ -235,7 +269,7 @@ inline LOCK_ASK() {
 
 proctype worker(byte tid) {
     byte owner, result, rounds;
-    bit late, taken, waking;
+    bit late, taken, waking, told, unlisted;
     do
     :: rounds < ROUNDS + (tid == 1) ->
         atomic {
@@ -274,16 +308,16 @@ got:
                 if
                 INSTEAD(no_lasting, skip)
                 :: else ->
-                    /* @code csrc/lc_lock.c lc_lock_consistent */
-                    PLAIN(result = GOT) /* pthread_mutex_consistent(&ctl->sh_mutex) */
+                    /* @code csrc/lc_lock.c lock_last */
+                    PLAIN(result = GOT) /* @has lock_mine.died = false */
                 fi
             }
         :: else
         fi;
         unseen = dirty;
         assert(!unseen);
-        /* @code csrc/lc_lock.c lock_end */
-        LOCK_LEAVE(); /* pthread_mutex_unlock(mutex) */
+        /* @code csrc/lc_lock.c lc_lock_leave */
+        LOCK_LEAVE(); /* lock_end(&ctl->sh_mutex) */
 leave:
         skip;
         d_step {
@@ -301,19 +335,21 @@ dead: /* what the kernel does; waking becomes: it wakes somebody */
         taken = waking || owing & ME; /* a wake-up that dies, too */
         owing = owing & ~ME;
         if
-        :: waking -> waking = (word & OWNER) == 0
+        :: waking -> waking = told && (word & OWNER) == 0
         :: waking -> waking = 0 /* before Linux 5.5 */
-        :: !waking && (word & OWNER) == tid ->
+        :: !waking && (word & OWNER) == tid && (told || !unlisted) ->
             waking = (word & WAITERS) != 0;
             word = (word & WAITERS) | DIED
-        :: !waking && (word & OWNER) != tid
+        :: !waking && !((word & OWNER) == tid && (told || !unlisted))
         fi;
         if
         :: holder == tid -> holder = 0; dirty = 1
         :: else
         fi;
         lost = lost + (taken && !waking);
-        d_step { late = 0; taken = 0; owner = 0; result = 0; rounds = 0 }
+        d_step {
+            late = 0; taken = 0; owner = 0; result = 0; rounds = 0; told = 0; unlisted = 0
+        }
     };
     if
     :: waking -> atomic { WAKE() }
