@@ -36,6 +36,7 @@ GATE: tuple[Suite, ...] = (
     Suite("linear", "make test-linear"),
     Suite("interleave", "make test-interleave"),
     Suite("models", "make test-models"),
+    Suite("instructions", "make test-instructions"),
     Suite("seeded", "make test-seeded"),
     Suite("fuzz", "make test-fuzz"),
     Suite("damage", "make test-damage"),

@@ -1,0 +1,1 @@
+"""Instructions that each operation takes, which no machine's mood changes."""
