@@ -72,13 +72,6 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
     lc_run_fill_locked(shard, offset, offset + out->total);
 }
 
-bool lc_append_verify_copy(const struct lc_shard *shard, const struct lc_record *record,
-                           const void *key, const void *value) {
-    return !(record->flags & LC_RECORD_CHECKSUM) ||
-           lc_load_relaxed(lc_record_checksum_word(shard, record)) ==
-               lc_append_checksum(shard, record, key, value);
-}
-
 bool lc_append_verify(const struct lc_shard *shard, const struct lc_record *record) {
     return lc_append_verify_copy(shard, record, lc_record_key(shard, record),
                                  shard->heap + record->value_at);

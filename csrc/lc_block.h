@@ -8,13 +8,38 @@
 
 /* Iterate over heads: for (b = 0; b < count; b = lc_block_next_locked(shard, b)). A
  * length that leads out of the table counts as 1. */
-uint32_t lc_block_next_locked(const struct lc_shard *shard, uint32_t head);
-uint32_t lc_block_length_locked(const struct lc_shard *shard, uint32_t head);
+static inline uint32_t lc_block_length_locked(const struct lc_shard *shard,
+                                              uint32_t head) {
+    uint64_t word = lc_load_relaxed(&shard->blocks[head].bl_word);
+    enum lc_block_state state = lc_word_state(word);
+    uint32_t length = lc_word_length(word);
+    bool run =
+        state == LC_BLOCK_OPEN || state == LC_BLOCK_SEALED || state == LC_BLOCK_PARKED;
+    return run && length > 0 && length <= shard->block_count - head ? length : 1;
+}
+
+static inline uint32_t lc_block_next_locked(const struct lc_shard *shard,
+                                            uint32_t head) {
+    return head + lc_block_length_locked(shard, head);
+}
 
 /* Head of the run that block belongs to; block itself when it is a head. */
-uint32_t lc_block_head_locked(const struct lc_shard *shard, uint32_t block);
+static inline uint32_t lc_block_head_locked(const struct lc_shard *shard,
+                                            uint32_t block) {
+    uint64_t word = lc_load_relaxed(&shard->blocks[block].bl_word);
+    if (lc_word_state(word) != LC_BLOCK_CONT) {
+        return block;
+    }
+    uint32_t distance = lc_word_length(word);
+    return distance <= block ? block - distance : block;
+}
 
-/* Blocks the next run for records like this one should have. */
+/* Longest run opened for records smaller than a block. Longer ones would save less than
+ * a hundredth of their bytes in tails. */
+#define LC_RUN_MAX 8
+
+/* Blocks the next run for records like this one should have; at most LC_RUN_MAX, or
+ * what the record takes. */
 uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_bytes);
 
 /* Room for `bytes` at the end of an open run of the queue, or of a new one made from

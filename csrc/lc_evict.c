@@ -276,6 +276,9 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
 
 void lc_evict_slice_locked(struct lc_shard *shard, uint64_t bytes) {
     struct shm_shard *ctl = shard->ctl;
+    if (LC_LIKELY(ctl->sh_free_blocks > LC_RUN_MAX)) {
+        return; /* a mean is no more than two blocks (lc_run_measure_locked) */
+    }
     uint32_t wanted = lc_run_length_locked(shard, lc_max64(ctl->sh_mean_bytes, 24)) + 1;
     if (ctl->sh_free_blocks >= wanted) {
         return;
@@ -371,7 +374,7 @@ static bool evict_window(struct lc_shard *shard, uint32_t count) {
 }
 
 int lc_evict_force_locked(struct lc_shard *shard, uint64_t bytes) {
-    uint32_t count = (uint32_t)lc_div_up(bytes, 1ULL << shard->block_shift);
+    uint32_t count = lc_blocks_for(shard, bytes);
     lc_evict_unpark_locked(shard);
     for (uint32_t tries = 0; tries <= shard->block_count; tries++) {
         if (lc_run_possible_locked(shard, count)) {

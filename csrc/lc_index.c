@@ -50,7 +50,7 @@ bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const vo
         }
         for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
             uint64_t word = lc_load_relaxed(&bucket->bk_slot[i]);
-            if (word == 0 || lc_slot_tag(word) != tag) {
+            if (!lc_slot_has_tag(word, tag) || word == 0) {
                 continue;
             }
             struct lc_place place = {&bucket->bk_slot[i], word, tag, number, distance};
@@ -84,9 +84,9 @@ bool lc_index_sound_locked(const struct lc_shard *shard, lc_hash64 hash) {
         !lc_page_is_owned_locked(shard, number, group.first)) {
         return false;
     }
-    uint32_t home = lc_group_home(&group, lc_tag_of(hash)) + group.lines;
-    for (uint32_t i = 0; i < 2; i++) {
-        uint32_t page = (home / LC_PAGE_LINES + i) % group.pages;
+    uint32_t page =
+        (lc_group_home(&group, lc_tag_of(hash)) + group.lines) / LC_PAGE_LINES;
+    for (uint32_t i = 0; i < 2; i++, page = page + 1 < group.pages ? page + 1 : 0) {
         if (page > 0 && !lc_page_is_owned_locked(
                             shard, number, lc_load_relaxed32(&group.list[page - 1]))) {
             return false;

@@ -143,6 +143,14 @@ static inline uint64_t lc_slot_offset(uint64_t slot) {
 static inline uint64_t lc_slot_hits(uint64_t slot) {
     return slot >> LC_SLOT_HITS_SHIFT & 3;
 }
+/* Whether the slot has this tag, live or ghost; an empty one may have tag 0. */
+static inline bool lc_slot_has_tag(uint64_t slot, uint64_t tag) {
+    return ((slot ^ tag << LC_TAG_SHIFT) & LC_TAG_MASK << LC_TAG_SHIFT) == 0;
+}
+static inline bool lc_slot_is_live_with_tag(uint64_t slot, uint64_t tag) {
+    return ((slot ^ lc_slot_live(tag, 0, 0)) &
+            (LC_SLOT_LIVE | LC_TAG_MASK << LC_TAG_SHIFT)) == 0;
+}
 static inline bool lc_slot_is_live(uint64_t slot) { return (slot & LC_SLOT_LIVE) != 0; }
 static inline bool lc_slot_is_ghost(uint64_t slot) {
     return slot != 0 && (slot & LC_SLOT_LIVE) == 0;

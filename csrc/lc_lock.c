@@ -49,11 +49,20 @@
 static pthread_mutex_t lock_pattern; /* one of ours that nobody ever takes */
 
 /* Of this thread: nobody holds two [K3]. */
-static __thread struct {
+struct lock_holder {
     struct robust_list_head *head;
     struct robust_list *before; /* first on the list before the lock was */
     bool died;                  /* the owner before, and nothing is whole yet */
-} lock_mine;
+};
+
+/* Where it lies is a call in a shared object; without the empty asm the compiler makes
+ * it at each use of the pointer. */
+static struct lock_holder *lock_me(void) {
+    static __thread struct lock_holder holder;
+    struct lock_holder *me = &holder;
+    __asm__("" : "+r"(me));
+    return me;
+}
 
 static bool lock_is_ours(const pthread_mutex_t *mutex) {
     return lc_load_relaxed32((const uint32_t *)&mutex->__data.__kind) ==
@@ -68,17 +77,17 @@ static bool lock_is_given_up(const pthread_mutex_t *mutex) {
            LOCK_NOT_RECOVERABLE;
 }
 
-static bool lock_is_listed(const pthread_mutex_t *mutex) {
-    return (const void *)lock_mine.head->list.next ==
+static bool lock_is_listed(const struct lock_holder *me, const pthread_mutex_t *mutex) {
+    return (const void *)me->head->list.next ==
            (const void *)&mutex->__data.__list.__next;
 }
 
-static bool lock_begin(void) {
-    if (LC_UNLIKELY(!lock_mine.head)) {
-        lock_mine.head = lc_os_robust_list();
+static bool lock_begin(struct lock_holder *me) {
+    if (LC_UNLIKELY(!me->head)) {
+        me->head = lc_os_robust_list();
     }
-    lock_mine.before = lock_mine.head ? lock_mine.head->list.next : NULL;
-    return lock_mine.head != NULL;
+    me->before = me->head ? me->head->list.next : NULL;
+    return me->head != NULL;
 }
 
 /* Its page was taken away, and another one came. */
@@ -86,13 +95,13 @@ static bool lock_is_blank(const pthread_mutex_t *mutex) {
     return lc_load_relaxed32((const uint32_t *)&mutex->__data.__kind) == 0;
 }
 
-static void lock_unlist(void) {
-    struct robust_list *before = lock_mine.before;
-    lock_mine.head->list.next = before;
-    if (before != &lock_mine.head->list) {
+static void lock_unlist(const struct lock_holder *me) {
+    struct robust_list *before = me->before;
+    me->head->list.next = before;
+    if (before != &me->head->list) {
         struct __pthread_internal_list *other =
             (void *)((char *)before - offsetof(struct __pthread_internal_list, __next));
-        other->__prev = (void *)lock_mine.head;
+        other->__prev = (void *)me->head;
     }
 }
 
@@ -109,21 +118,22 @@ static void lock_mend_kind(pthread_mutex_t *mutex) {
 /* The kernel finds the lock of a thread that dies on its list, or where the head says
  * that one is on its way [K4]. */
 static void lock_end(pthread_mutex_t *mutex) {
+    struct lock_holder *me = lock_me();
     struct __pthread_mutex_s *words = &mutex->__data;
     uint32_t *word = (uint32_t *)&words->__lock;
-    if (LC_UNLIKELY(!lock_is_listed(mutex))) {
+    if (LC_UNLIKELY(!lock_is_listed(me, mutex))) {
         return; /* a signal handler has forked: it is the parent's */
     }
-    lock_mine.head->list_op_pending = (void *)&words->__list.__next;
+    me->head->list_op_pending = (void *)&words->__list.__next;
     lc_fence_death(); /* it is on its way before it is off the list */
-    lock_unlist();
+    lock_unlist(me);
     words->__list.__next = NULL;
     words->__list.__prev = NULL;
     words->__nusers--;
     /* Relaxed: lock_is_given_up looks at it, and is told the same by libc if it is
      * late. */
     lc_store_relaxed32((uint32_t *)&words->__owner,
-                       LC_UNLIKELY(lock_mine.died) ? LOCK_NOT_RECOVERABLE : 0);
+                       LC_UNLIKELY(me->died) ? LOCK_NOT_RECOVERABLE : 0);
     lock_mend_kind(mutex);
     LC_RACE_UNLOCKED(mutex);
     /* Release: pairs with the acquire by which libc's trylock takes it. */
@@ -131,13 +141,13 @@ static void lock_end(pthread_mutex_t *mutex) {
         lc_os_wake_word(word);
     }
     lc_fence_death(); /* and until it is free and somebody woken */
-    lock_mine.head->list_op_pending = NULL;
+    me->head->list_op_pending = NULL;
 }
 
 /* libc says that we hold it. False: it is no mutex of ours any more, and we do not. */
-static bool lock_note(pthread_mutex_t *mutex, bool died) {
-    lock_mine.died = died;
-    if (LC_UNLIKELY(!lock_is_listed(mutex))) {
+static bool lock_note(struct lock_holder *me, pthread_mutex_t *mutex, bool died) {
+    me->died = died;
+    if (LC_UNLIKELY(!lock_is_listed(me, mutex))) {
         /* libc took it for another kind, which knows 1 for taken. Left so it would be
          * waited for once a holder of before gives it back its kind. */
         lc_swap_relaxed32((uint32_t *)&mutex->__data.__lock, 1, 0);
@@ -148,7 +158,7 @@ static bool lock_note(pthread_mutex_t *mutex, bool died) {
 
 static void lock_last(pthread_mutex_t *mutex) {
     (void)mutex;
-    lock_mine.died = false;
+    lock_me()->died = false;
 }
 
 static int lock_try(pthread_mutex_t *mutex) {
@@ -203,13 +213,14 @@ static void lock_ask_wake(pthread_mutex_t *mutex) {
 
 static pthread_mutex_t lock_pattern;
 static bool lock_is_blank(const pthread_mutex_t *mutex) { return mutex == NULL; }
-static bool lock_begin(void) { return true; }
+static struct lock_holder *lock_me(void) { return NULL; }
+static bool lock_begin(struct lock_holder *me) { return !me; }
 static void lock_end(pthread_mutex_t *mutex) { pthread_mutex_unlock(mutex); }
 static void lock_last(pthread_mutex_t *mutex) { pthread_mutex_consistent(mutex); }
 
-static bool lock_note(const pthread_mutex_t *mutex, bool died) {
+static bool lock_note(struct lock_holder *me, const pthread_mutex_t *mutex, bool died) {
     (void)died;
-    return mutex != NULL;
+    return !me && mutex;
 }
 
 static int lock_try(pthread_mutex_t *mutex) { return pthread_mutex_trylock(mutex); }
@@ -252,7 +263,8 @@ static enum lc_lock_result lock_broken(const pthread_mutex_t *mutex) {
 
 enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
                                  bool *waited) {
-    if (!lock_begin()) {
+    struct lock_holder *me = lock_me();
+    if (!lock_begin(me)) {
         *waited = false;
         return lock_broken(&ctl->sh_mutex);
     }
@@ -272,7 +284,7 @@ enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
         }
     }
     if (result == 0 || result == EOWNERDEAD) {
-        if (!lock_note(&ctl->sh_mutex, result == EOWNERDEAD)) {
+        if (!lock_note(me, &ctl->sh_mutex, result == EOWNERDEAD)) {
             return lock_broken(&ctl->sh_mutex);
         }
         if (slept) {

@@ -63,7 +63,7 @@ static int mapping_view(struct lc_segment *segment, const struct lc_geometry *g,
 static int mapping_map(struct lc_segment *segment, uint64_t size,
                        const struct lilcache_options *options,
                        struct lilcache_error *error) {
-    void *base;
+    void *base = NULL;
     int failed = lc_os_map(segment->fd, size, &base);
     if (failed) {
         return lc_fail(error, LILCACHE_OS, failed, "mmap");

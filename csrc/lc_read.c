@@ -118,7 +118,7 @@ static enum lc_verdict read_find_racy(const struct lc_shard *shard,
             uint64_t word = LC_RACY(
                 bucket_slot,
                 lc_load_acquire(&bucket->bk_slot[i])); /* commit of writes [R1] */
-            if (!lc_slot_is_live(word) || lc_slot_tag(word) != tag) {
+            if (!lc_slot_is_live_with_tag(word, tag)) {
                 continue;
             }
             hit->slot = &bucket->bk_slot[i];

@@ -118,6 +118,11 @@ static inline uint32_t lc_run_span_racy(const struct lc_shard *shard, uint32_t b
                : (uint32_t)lc_clamp64(lc_word_length(word), 1, shard->block_count);
 }
 
+/* Blocks that so many bytes take. */
+static inline uint32_t lc_blocks_for(const struct lc_shard *shard, uint64_t bytes) {
+    return (uint32_t)((bytes + (1ULL << shard->block_shift) - 1) >> shard->block_shift);
+}
+
 static inline uint32_t lc_block_of(const struct lc_shard *shard, uint64_t offset) {
     return (uint32_t)(offset >> shard->block_shift);
 }

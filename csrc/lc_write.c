@@ -326,7 +326,7 @@ static int write_commit_large(struct lc_shard *shard, const struct lc_key *key,
 static int write_large(struct lc_shard *shard, const struct lc_key *key,
                        struct lc_source *source, const struct lc_condition *condition) {
     struct lc_record record;
-    uint64_t generation;
+    uint64_t generation = 0;
     int64_t pin = -1;
     int status =
         write_reserve(shard, key, source, condition, &record, &generation, &pin);

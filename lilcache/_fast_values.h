@@ -26,9 +26,15 @@ enum { TYPE_BYTES, TYPE_INT64, TYPE_STR, TYPE_FLOAT, TYPE_NONE, TYPE_FALSE, TYPE
 
 /* Sorts what was passed into the places of `names`, those not given NULL. False: too
  * few, too many or others; the whole method says so. */
-static bool arrange(PyObject *const *args, Py_ssize_t count, PyObject *keywords,
-                    const char *const names[ARGUMENTS], Py_ssize_t least,
-                    PyObject *sorted[ARGUMENTS]) {
+static inline bool arrange(PyObject *const *args, Py_ssize_t count, PyObject *keywords,
+                           const char *const names[ARGUMENTS], Py_ssize_t least,
+                           PyObject *sorted[ARGUMENTS]) {
+    if (!keywords && count == least) { /* the usual call */
+        for (Py_ssize_t i = 0; i < ARGUMENTS; i++) {
+            sorted[i] = i < least ? args[i] : NULL;
+        }
+        return true;
+    }
     Py_ssize_t named = keywords ? PyTuple_Size(keywords) : 0;
     for (Py_ssize_t i = 0; i < ARGUMENTS; i++) {
         sorted[i] = i < count ? args[i] : NULL;

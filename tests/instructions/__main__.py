@@ -18,6 +18,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from build_ffi import compiler_flags, linker_flags
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OUT = ROOT / "build/instructions"
@@ -32,10 +34,11 @@ TOTAL = re.compile(r"^(?:summary|totals): (\d+)$", re.MULTILINE)
 
 
 def compile_c(out: Path, *words: str | Path) -> None:
-    """Compile for these machines' common instructions, optimized as shipped."""
-    flags = ("-std=gnu11", "-O2", "-g", "-D_GNU_SOURCE", f"-I{ROOT / 'csrc'}")
+    """Compile as the extensions are."""
+    flags = (*compiler_flags(), "-D_GNU_SOURCE", f"-I{ROOT / 'csrc'}")
     compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, *flags, "-o", out, *words, "-lrt"], check=True)
+    link = (*linker_flags(), "-lrt")
+    subprocess.run([compiler, *flags, "-o", out, *words, *link], check=True)
 
 
 def counted(command: list[str | Path]) -> dict[str, float]:
@@ -68,7 +71,7 @@ def count_all() -> dict[str, dict[str, int]]:
     OUT.mkdir(parents=True, exist_ok=True)
     mark = HERE / "mark.c"
     compile_c(OUT / "core", HERE / "core.c", mark, *(ROOT / "csrc").glob("lc_*.c"))
-    compile_c(OUT / "mark.so", "-shared", "-fPIC", mark)
+    compile_c(OUT / "mark.so", "-shared", "-fPIC", "-fvisibility=default", mark)
     core = counted([OUT / "core"])
     python = counted([sys.executable, HERE / "calls.py", OUT / "mark.so"])
     return {

@@ -83,6 +83,7 @@ bit two, unseen, broken, stuck, orphaned;
 #define ME (1 << (tid - 1))
 
 #define LOAD(order, from, to) to = from
+#define STORE(order, to, value) to = value
 #define EXCHANGE(order, to, value, old) old = to; to = value
 #define FENCE(twin_, order) skip
 #define PLAIN(step) step
@@ -139,13 +140,13 @@ inline LOCK_LEAVE() {
         if
         INSTEAD(not_told, skip)
         INSTEAD(told_late, unlisted = 1)
-        :: else -> PLAIN(told = 1) /* lock_mine.head->list_op_pending = */
+        :: else -> STORE(RELAXED, told, 1) /* me->head->list_op_pending = */
         fi
     };
     FENCE(told_late, DEATH); /* lc_fence_death() */
     atomic {
         MAY_DIE();
-        PLAIN(unlisted = 1); /* lock_unlist() */
+        PLAIN(unlisted = 1); /* lock_unlist(me) */
         if
         INSTEAD(told_late, told = 1)
         INSTEAD(told_short, told = 0)
@@ -155,7 +156,7 @@ inline LOCK_LEAVE() {
     atomic {
         MAY_DIE();
         d_step {
-            given_up = result == GOT_DEAD; /* @has lock_mine.died) ? LOCK_NOT_RECOVERABLE */
+            given_up = result == GOT_DEAD; /* @has me->died) ? LOCK_NOT_RECOVERABLE */
             EXCHANGE(RELEASE, word, 0, owner); /* lc_exchange_release32(word, 0) */
             waking = (owner & WAITERS) != 0 && !BROKEN(never_wakes); /* @has & FUTEX_WAITERS) */
             owner = 0;
@@ -174,7 +175,7 @@ inline LOCK_LEAVE() {
     FENCE(told_short, DEATH); /* lc_fence_death() */
     atomic {
         MAY_DIE();
-        PLAIN(told = 0); /* lock_mine.head->list_op_pending = NULL */
+        STORE(RELAXED, told, 0); /* me->head->list_op_pending = */
         unlisted = 0
     }
 }
@@ -309,7 +310,7 @@ got:
                 INSTEAD(no_lasting, skip)
                 :: else ->
                     /* @code csrc/lc_lock.c lock_last */
-                    PLAIN(result = GOT) /* @has lock_mine.died = false */
+                    PLAIN(result = GOT) /* @has lock_me()->died = false */
                 fi
             }
         :: else
