@@ -46,7 +46,7 @@ uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_byte
      * are half full or waiting. In 1/65536 of the shard. Each set comes by here: no
      * division for each length. */
     static const uint32_t part[LC_RUN_MAX + 1] = {0,     65536, 32768, 21845, 16384,
-                                                     13107, 10922, 9362,  8192};
+                                                  13107, 10922, 9362,  8192};
     uint64_t waiting = (2ULL << 16) / shard->block_count;
     uint64_t more = uniform ? block % mean : block;
     uint64_t tail = 0;
