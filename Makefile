@@ -120,6 +120,11 @@ bench: peers
 	mkdir -p build
 	$(BIN)/python -m benchmarks.performance --json build/performance.json
 
+# The same, put into docs/performance.md with its drawings.
+.PHONY: bench-report
+bench-report: peers
+	$(BIN)/python -m benchmarks.performance_report build/performance.json
+
 # The core's own get and set, without Python.
 .PHONY: bench-core
 bench-core:

@@ -1,7 +1,8 @@
 """lilcache beside its peers, in turns in one run: python -m benchmarks.performance.
 
-Everything runs in one uWSGI process: its cache can be called nowhere else. The report
-is JSON with the figures of every round; its tables are printed.
+What compares single calls runs in one uWSGI process, since its cache can be called
+nowhere else; what needs processes of its own runs outside. The report is JSON, with the
+figures of every round; its tables are printed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from .peers import PEERS, peer
 from .performance_tables import tables
 from .processes import BenchmarkError, StoppedError, catch_stop_signals
 
-SUITES = ("latency", "sizes", "mixes")
+INSIDE = ("latency", "sizes", "mixes")
+ALONE = ("scaling", "memory", "tails")
 UWSGI_MB = 256
 
 
@@ -42,13 +44,44 @@ def suite_samples(name: str, peers: Sequence[str], rounds: int) -> dict[str, Any
         {"peer": c.peer, "what": c.what, "calls": c.calls, "samples": c.samples}
         for c in cells
     ]
-    return {"title": suite.TITLE, "rounds": rounds, "cells": rows}
+    return {
+        "title": suite.TITLE,
+        "rounds": rounds,
+        "by_verb": suite.BY_VERB,
+        "cells": rows,
+    }
+
+
+def alone_rows(name: str) -> dict[str, Any]:
+    """Measure one table: title, note, heads and rows."""
+    suite = import_module(f"{__package__}.alone.{name}")
+    with tempfile.TemporaryDirectory(prefix="lc-") as folder:
+        rows = list(suite.rows(Path(folder)))
+    return {
+        "title": suite.TITLE,
+        "note": suite.NOTE,
+        "heads": suite.HEADS,
+        "rows": rows,
+    }
+
+
+def measure_all(suites: Sequence[str], arguments: Sequence[str], path: Path) -> None:
+    """Measure suites, those inside uWSGI first, into a report."""
+    report: dict[str, Any] = {}
+    if any(name in INSIDE for name in suites):
+        inside_uwsgi.run(f"{__package__}.performance", arguments, UWSGI_MB)
+        report |= json.loads(path.read_text())
+    for name in suites:
+        if name in ALONE:
+            report[name] = alone_rows(name)
+    path.write_text(json.dumps(report) + "\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.performance")
-    made.add_argument("--suites", nargs="+", choices=SUITES, default=SUITES)
+    every = INSIDE + ALONE
+    made.add_argument("--suites", nargs="+", choices=every, default=every)
     made.add_argument("--peers", nargs="+", choices=PEERS, default=tuple(PEERS))
     made.add_argument("--rounds", type=int, default=100)
     made.add_argument("--json", type=Path, required=True, help="file for the report")
@@ -64,11 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = {
             name: suite_samples(name, options.peers, options.rounds)
             for name in options.suites
+            if name in INSIDE
         }
         options.json.write_text(json.dumps(report) + "\n")
         return 0
     try:
-        inside_uwsgi.run(f"{__package__}.performance", given, UWSGI_MB)
+        measure_all(options.suites, given, options.json)
     except StoppedError as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signum

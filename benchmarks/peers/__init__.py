@@ -64,6 +64,22 @@ class Peer(Protocol):
         """
 
 
+class SharedPeer(Peer, Protocol):
+    """A peer that another process can join."""
+
+    def joined(self, size_mb: int, folder: Path) -> AbstractContextManager[Verbs]:
+        """Return the cache that another process has opened with the same arguments."""
+
+
+SHARED = ("lilcache", "lmdb_file", "diskcache_file", "memcached", "redis")
+"""Those that another process can join."""
+
+
+def shared_peer(name: str) -> SharedPeer:
+    """Return a peer by its name in ``SHARED``."""
+    return cast(SharedPeer, import_module(f"{__name__}.{name}"))
+
+
 def peer(name: str) -> Peer:
     """Return a peer by its name in ``PEERS``."""
     return cast(Peer, import_module(f"{__name__}.{name}"))

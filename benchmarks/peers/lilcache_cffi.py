@@ -15,5 +15,5 @@ from .lilcache import opened_as
 @contextmanager
 def opened(size_mb: int, folder: Path) -> Iterator[Verbs]:
     """Give PlainCache's verbs."""
-    with opened_as(PlainCache, size_mb) as verbs:
+    with opened_as(PlainCache, size_mb, folder) as verbs:
         yield verbs

@@ -32,3 +32,6 @@ def opened(size_mb: int, folder: Path) -> Iterator[Verbs]:
                 transaction.delete(key.encode())
 
         yield Verbs(get, set_, delete, takes_str=False)
+
+
+joined = opened

@@ -10,6 +10,7 @@ from ..peers import Verbs
 
 TITLE = "Nanoseconds a call, one process, 1,000 keys of 16 characters, 100-byte values"
 SIZE_MB = 64
+BY_VERB = False
 KEYS = [f"key:{number:012d}" for number in range(1000)]
 TEXT_KEYS = [f"txt:{number:012d}" for number in range(1000)]
 ABSENT = [f"non:{number:012d}" for number in range(1000)]

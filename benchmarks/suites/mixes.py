@@ -13,6 +13,7 @@ from .latency import VALUE, set_each
 
 TITLE = "Nanoseconds an operation, 10,000 keys drawn by Zipf's law, 100-byte values"
 SIZE_MB = 64
+BY_VERB = False
 KEYS = [f"mix:{number:012d}" for number in range(10_000)]
 READS = {"95 % reads": 0.95, "50 % reads": 0.5}
 OPERATIONS = 4000

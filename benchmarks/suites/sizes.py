@@ -11,6 +11,7 @@ from .latency import call_each, set_each
 
 TITLE = "Nanoseconds a call by the size of the value"
 SIZE_MB = 256
+BY_VERB = True
 SIZES = {
     "1 B": 1,
     "10 B": 10,

@@ -1,0 +1,92 @@
+"""How many items 64 MiB hold, each of them read back."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from lilcache.cache import Cache
+
+from ..peers import Verbs, peer
+from ..processes import check_stop
+
+TITLE = "Items in 64 MiB by the size of the value, keys of 16 bytes"
+NOTE = (
+    "More are set than fit, then those are counted whose value comes back. To servers "
+    "64 MiB is what they are told (`-m 64`, `maxmemory 64mb`); what their processes "
+    "take beside that is not counted. Used: the share of the 64 MiB that is keys and "
+    "values."
+)
+HEADS = ("value", "lilcache", "used", "memcached", "used", "Redis", "used")
+PEERS = ("lilcache", "memcached", "redis")
+SIZE_MB = 64
+SIZES = {"64 B": 64, "100 B": 100, "1 KiB": 1024, "4 KiB": 4096, "64 KiB": 65_536}
+KEY_BYTES = 16
+
+
+def rows(folder: Path) -> Iterator[list[Any]]:
+    """Yield value, and for each peer items and the share of the bytes they are."""
+    for title, size in SIZES.items():
+        row: list[Any] = [title]
+        for name in PEERS:
+            check_stop()
+            own = folder / f"{name}-{size}"
+            own.mkdir()
+            with peer(name).opened(SIZE_MB, own) as verbs:
+                items = held(verbs, size)
+            share = items * (KEY_BYTES + size) / (SIZE_MB << 20)
+            row += [f"{items:,}", f"{share:.1%}"]
+        yield row
+
+
+def held(verbs: Verbs, size: int) -> int:
+    """Set a few more items than can be there; return how many come back."""
+    assert verbs.set is not None
+    count = int((SIZE_MB << 20) / (KEY_BYTES + size) * 1.02)
+    value = b"x" * size
+    for number in range(count):
+        verbs.set(f"k{number:0{KEY_BYTES - 1}d}", value)
+    return sum(
+        verbs.get(f"k{number:0{KEY_BYTES - 1}d}") == value for number in range(count)
+    )
+
+
+def private_kib() -> int:
+    """Return KiB of this process that are in no other one."""
+    fields = dict.fromkeys(("Private_Clean", "Private_Dirty"), 0)
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        name = line.split(":")[0]
+        if name in fields:
+            fields[name] = int(line.split()[1])
+    return sum(fields.values())
+
+
+def in_a_process(function: Callable[..., int], *arguments: Any) -> int:
+    """Return what a function returns in a process of its own, which is spawned."""
+    with get_context("spawn").Pool(1) as pool:
+        return int(pool.apply(function, arguments))
+
+
+def worker_kib(name: str) -> int:
+    """Return the private KiB that attaching and reading every key adds to a worker."""
+    before = private_kib()
+    with Cache(name, size_mb=SIZE_MB) as cache:
+        for number in range(100_000):
+            cache.get(f"k{number:0{KEY_BYTES - 1}d}")
+        return private_kib() - before
+
+
+def private_of_a_worker() -> int:
+    """Return KiB of private memory that one more worker costs, in 64 MiB of items."""
+    name = f"bench-{os.getpid()}-{secrets.token_hex(4)}"
+    with Cache(name, size_mb=SIZE_MB) as cache:
+        try:
+            for number in range(100_000):
+                cache.set(f"k{number:0{KEY_BYTES - 1}d}", b"x" * 100)
+            return in_a_process(worker_kib, name)
+        finally:
+            cache.destroy()

@@ -1,0 +1,76 @@
+"""How long the slowest sets take while everything is evicted all the time."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lilcache.cache import Cache
+
+from ..processes import check_stop
+
+TITLE = "Microseconds of a set in a full cache of 64 MiB, sizes mixed"
+NOTE = (
+    "Of 1,000 sets about 900 are of up to 256 bytes, 80 of up to 4 KiB, 19 of up to "
+    "64 KiB and one of up to 1 MiB, sizes drawn evenly by their logarithm; the cache "
+    "was filled three times over before. What the machine does meanwhile is in them."
+)
+HEADS = ("value up to", "sets", "median", "p99", "p99.9", "p99.9 to median")
+SIZE_MB = 64
+CLASSES = {"256 B": (16, 256), "4 KiB": (257, 4096), "64 KiB": (4097, 65_536)}
+CLASSES["1 MiB"] = (65_537, 1 << 20)
+WEIGHTS = (900, 80, 19, 1)
+WARM_BYTES = 3 * SIZE_MB << 20
+SETS = 2_000_000
+KEYS = 1_000_000
+SEED = 7
+
+
+def drawn(dice: random.Random) -> Iterator[tuple[int, str, int]]:
+    """Yield class, key and size for ever."""
+    bounds = list(CLASSES.values())
+    while True:
+        (kind,) = dice.choices(range(len(bounds)), WEIGHTS)
+        low, high = bounds[kind]
+        size = int(low * (high / low) ** dice.random())
+        yield kind, f"k{dice.randrange(KEYS):09d}", size
+
+
+def rows(folder: Path) -> Iterator[list[Any]]:
+    """Yield class, sets, median, percentiles and their ratio."""
+    name = f"bench-{os.getpid()}-{secrets.token_hex(4)}"
+    value = bytes(1 << 20)
+    taken: list[list[int]] = [[] for _ in CLASSES]
+    with Cache(name, size_mb=SIZE_MB) as cache:
+        try:
+            stream = drawn(random.Random(SEED))
+            stored = 0
+            while stored < WARM_BYTES:
+                _, key, size = next(stream)
+                cache.set(key, value[:size])
+                stored += size
+            gc.disable()
+            for number in range(SETS):
+                if number % 10_000 == 0:
+                    check_stop()
+                kind, key, size = next(stream)
+                what = value[:size]
+                began = time.perf_counter_ns()
+                cache.set(key, what)
+                taken[kind].append(time.perf_counter_ns() - began)
+        finally:
+            gc.enable()
+            cache.destroy()
+    for title, times in zip(CLASSES, taken, strict=True):
+        middle, p99, p999 = np.percentile(times, (50, 99, 99.9)) / 1000
+        row: list[Any] = [title, f"{len(times):,}"]
+        row += [f"{each:.1f}" for each in (middle, p99, p999)]
+        yield [*row, f"{p999 / middle:.1f}"]
