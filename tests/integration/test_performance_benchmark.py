@@ -58,3 +58,15 @@ def test_what_fails_inside_is_told(tmp_path: Path) -> None:
     with SupervisedRun("benchmarks.performance", *arguments(file, 2)) as run:
         assert run.finish() == 2
         assert "no folder" in run.output()
+
+
+def test_what_runs_outside_makes_its_table(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    suites = ("--suites", "tails")
+    with SupervisedRun("benchmarks.performance", *suites, *arguments(file, 2)) as run:
+        assert run.finish() == 0, run.output()
+        assert run.leftovers() == []
+        assert "| 64 KiB " in run.output()
+    rows = json.loads(file.read_text())["tails"]["rows"]
+    assert [row[0] for row in rows] == ["256 B", "4 KiB", "64 KiB", "1 MiB"]
+    assert all(float(row[2]) <= float(row[3]) <= float(row[4]) for row in rows)
