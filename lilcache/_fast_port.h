@@ -1,0 +1,132 @@
+/* Port: what a handle tells the hot verbs of its attachment, and the core's functions,
+ * through which they reach it. */
+#ifndef LILCACHE_FAST_PORT_H
+#define LILCACHE_FAST_PORT_H
+
+#include "_fast_copies.h"
+
+/* The core's functions, lilcache_ left away, in the order in which bind() takes them.
+ */
+#define CORE(X)                                                                        \
+    X(int64_t, get, (struct lilcache *, const void *, size_t, int, void *, size_t))    \
+    X(int64_t, get_version,                                                            \
+      (struct lilcache *, const void *, size_t, int, void *, size_t,                   \
+       struct lilcache_version *))                                                     \
+    X(int, is_current, (struct lilcache *, const struct lilcache_version *))           \
+    X(int, ttl, (struct lilcache *, const void *, size_t, int, int64_t *))             \
+    X(int, try_set,                                                                    \
+      (struct lilcache *, const void *, size_t, int, const void *, size_t, int,        \
+       int64_t, int))                                                                  \
+    X(int, try_delete, (struct lilcache *, const void *, size_t, int))                 \
+    X(int, try_incr,                                                                   \
+      (struct lilcache *, const void *, size_t, int, int64_t, const int64_t *,         \
+       int64_t, int64_t *))
+
+static struct {
+#define X(result, name, arguments) result(*name) arguments;
+    CORE(X)
+#undef X
+} core;
+
+static const char *const core_names[] = {
+#define X(result, name, arguments) #name,
+    CORE(X)
+#undef X
+};
+
+struct state; /* of the module: _fast.c */
+
+typedef struct {
+    PyObject ob_base;
+    const struct state *state; /* of the module that its type keeps */
+    struct lilcache *cache;    /* NULL: none, or its values are signed */
+    uint64_t max_value;
+    struct copies copies;
+} Port;
+
+static PyObject *port_attach(Port *self, PyObject *args) {
+    unsigned long long address;
+    unsigned long long max_value;
+    if (!PyArg_ParseTuple(args, "KK", &address, &max_value)) {
+        return NULL;
+    }
+    self->cache = (struct lilcache *)(uintptr_t)address;
+    self->max_value = max_value;
+    copies_forget(&self->copies);
+    Py_RETURN_NONE;
+}
+
+static PyObject *port_keep(Port *self, PyObject *args) {
+    Py_ssize_t count;
+    int shares;
+    PyObject *leaves;
+    if (!PyArg_ParseTuple(args, "npO", &count, &shares, &leaves)) {
+        return NULL;
+    }
+    if (count < 0 || !PyTuple_Check(leaves)) {
+        return PyErr_Format(PyExc_ValueError, "a number of objects, a tuple of types");
+    }
+    copies_close(&self->copies);
+    if (!copies_open(&self->copies, (size_t)count, shares, leaves)) {
+        return PyErr_NoMemory();
+    }
+    Py_RETURN_NONE;
+}
+
+static int port_traverse(Port *self, visitproc visit, void *arg) {
+    Py_VISIT((PyObject *)Py_TYPE(self));
+    return copies_traverse(&self->copies, visit, arg);
+}
+
+static int port_clear(Port *self) {
+    copies_close(&self->copies);
+    return 0;
+}
+
+static void free_object(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static void port_dealloc(Port *self) {
+    PyObject_GC_UnTrack(self);
+    copies_close(&self->copies);
+    free_object((PyObject *)self);
+}
+
+static PyObject *port_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Port *self = (Port *)allocate(type, 0);
+    (void)args;
+    (void)keywords;
+    if (self) {
+        self->state = PyType_GetModuleState(type);
+    }
+    return (PyObject *)self;
+}
+
+static PyMethodDef port_methods[] = {
+    {"attach", (PyCFunction)port_attach, METH_VARARGS,
+     "Use the struct lilcache at this address, 0 for none, with values up to so long."},
+    {"keep", (PyCFunction)port_keep, METH_VARARGS,
+     "Keep so many objects that were decoded, shared or not; objects of these types\n"
+     "nobody can change."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot port_slots[] = {
+    {Py_tp_new, port_new},
+    {Py_tp_dealloc, port_dealloc},
+    {Py_tp_traverse, port_traverse},
+    {Py_tp_clear, port_clear},
+    {Py_tp_methods, port_methods},
+    {Py_tp_doc, "What the hot verbs call: one attachment, or none."},
+    {0, NULL},
+};
+
+static PyType_Spec port_spec = {"lilcache._fast.Port", sizeof(Port), 0,
+                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, port_slots};
+
+#endif
