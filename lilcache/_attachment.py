@@ -137,6 +137,14 @@ class Attachment(Verbs):
             signer,
             handle.shared_with_others if guarded else None,
         )
+        # Whose owner is another user is for Codec to judge: that depends on who we are.
+        if signer is None and not (guarded and options.owner >= 0):
+            handle.port.serialize(
+                chosen.dumps,
+                chosen.loads,
+                written_type,
+                guarded and not options.anonymous,
+            )
         # Whether bytes and str are stored as they are: they are not when signed.
         self._plain = signer is None
         self._serializer = serializer

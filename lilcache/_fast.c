@@ -87,7 +87,20 @@ static PyObject *leave_to_python(enum verb verb, Verbs *self, PyObject *const *a
     return result;
 }
 
-/* A value as it came out of the segment. */
+/* What the serializer makes of a payload; NULL: it is not its own, or it cannot. */
+static PyObject *loaded_value(const Port *port, int type, const char *bytes,
+                              Py_ssize_t length) {
+    if (type != port->serializer.type || !port_serializes(port)) {
+        return NULL;
+    }
+    PyObject *payload = PyBytes_FromStringAndSize(bytes, length);
+    PyObject *value = payload ? serializer_call(port->serializer.loads, payload) : NULL;
+    Py_XDECREF(payload);
+    return value;
+}
+
+/* A value as it came out of the segment; the port is not to be used afterwards, since
+ * loading runs any code. */
 static PyObject *value_of(Verbs *self, const struct text *key, int64_t packed,
                           const char *bytes) {
     int type = (int)LILCACHE_VALUE_TYPE(packed);
@@ -97,6 +110,10 @@ static PyObject *value_of(Verbs *self, const struct text *key, int64_t packed,
         return value;
     }
     PyErr_Clear(); /* Python says what is wrong */
+    value = loaded_value(self->port, type, bytes, length);
+    if (value || PyErr_Occurred()) {
+        return value;
+    }
     PyObject *owner = self->target ? self->target : (PyObject *)self;
     return PyObject_CallMethod(owner, "_decode", "(y#i)y#iO", bytes, length, type,
                                key->bytes, key->length, key->type, Py_None);
@@ -211,6 +228,47 @@ static int set_one(struct lilcache *cache, PyObject *key_object, PyObject *value
                : LILCACHE_BUSY;
 }
 
+/* Whether only a serializer can store it; what is native and unusual is Codec's. */
+static bool needs_serializer(PyObject *object) {
+    struct text value;
+    uint64_t word;
+    return !Py_IS_TYPE(object, &PyUnicode_Type) && !Py_IS_TYPE(object, &PyLong_Type) &&
+           !Py_IS_TYPE(object, &PyBytes_Type) && !read_value(object, &value, &word);
+}
+
+/* Store what the serializer makes of a value. NULL without an exception: it cannot. */
+static PyObject *store_dumped(Verbs *self, PyObject *key_object, PyObject *value,
+                              int64_t ttl_ms, int mode) {
+    struct text key;
+    int type = self->port->serializer.type;
+    if (!read_key(key_object, &key) || !needs_serializer(value) ||
+        !port_serializes(self->port)) {
+        return NULL;
+    }
+    PyObject *payload = serializer_call(self->port->serializer.dumps, value);
+    if (!payload || !Py_IS_TYPE(payload, &PyBytes_Type)) {
+        Py_XDECREF(payload);
+        return NULL;
+    }
+    const char *bytes = PyBytes_AsString(payload);
+    Py_ssize_t length = PyBytes_Size(payload);
+    struct lilcache *cache = cache_of(self); /* that ran any code */
+    int status = cache ? core.try_set(cache, key.bytes, (size_t)key.length, key.type,
+                                      bytes, (size_t)length, type, ttl_ms, mode)
+                       : LILCACHE_BUSY;
+    PyObject *result = NULL;
+    if (status == LILCACHE_OK || status == LILCACHE_EXISTS) {
+        result = PyBool_FromLong(status == LILCACHE_OK);
+    } else { /* it has been dumped: that is not done twice */
+        PyObject *owner = self->target ? self->target : (PyObject *)self;
+        result = PyObject_CallMethod(owner, "_store_payload", "y#iOiLi", key.bytes,
+                                     key.length, key.type, payload, type,
+                                     (long long)ttl_ms, mode);
+    }
+    Py_DECREF(payload);
+    return result;
+}
+
 static PyObject *store(enum verb verb, Verbs *self, PyObject *const *args,
                        Py_ssize_t count, PyObject *keywords) {
     static const char *const names[ARGUMENTS] = {"key", "value", "ttl"};
@@ -219,13 +277,17 @@ static PyObject *store(enum verb verb, Verbs *self, PyObject *const *args,
     int64_t ttl_ms;
     if (cache && arrange(args, count, keywords, names, 2, given) &&
         read_ttl(given[2], &ttl_ms)) {
-        int status = set_one(cache, given[0], given[1], ttl_ms,
-                             verb == ADD ? LILCACHE_ADD : LILCACHE_SET);
+        int mode = verb == ADD ? LILCACHE_ADD : LILCACHE_SET;
+        int status = set_one(cache, given[0], given[1], ttl_ms, mode);
         if (status == LILCACHE_OK) {
             Py_RETURN_TRUE;
         }
         if (status == LILCACHE_EXISTS) {
             Py_RETURN_FALSE;
+        }
+        PyObject *stored = store_dumped(self, given[0], given[1], ttl_ms, mode);
+        if (stored || PyErr_Occurred()) {
+            return stored;
         }
     }
     return leave_to_python(verb, self, args, count, keywords);

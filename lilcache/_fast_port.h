@@ -4,6 +4,7 @@
 #define LILCACHE_FAST_PORT_H
 
 #include "_fast_copies.h"
+#include "_fast_serializer.h"
 
 /* The core's functions, lilcache_ left away, in the order in which bind() takes them.
  */
@@ -17,6 +18,7 @@
     X(int, try_set,                                                                    \
       (struct lilcache *, const void *, size_t, int, const void *, size_t, int,        \
        int64_t, int))                                                                  \
+    X(int, mode, (const struct lilcache *))                                            \
     X(int, try_delete, (struct lilcache *, const void *, size_t, int))                 \
     X(int, try_incr,                                                                   \
       (struct lilcache *, const void *, size_t, int, int64_t, const int64_t *,         \
@@ -42,6 +44,7 @@ typedef struct {
     struct lilcache *cache;    /* NULL: none, or its values are signed */
     uint64_t max_value;
     struct copies copies;
+    struct serializer serializer;
 } Port;
 
 static PyObject *port_attach(Port *self, PyObject *args) {
@@ -73,13 +76,33 @@ static PyObject *port_keep(Port *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *port_serialize(Port *self, PyObject *args) {
+    PyObject *dumps;
+    PyObject *loads;
+    int type;
+    int guarded;
+    if (!PyArg_ParseTuple(args, "OOip", &dumps, &loads, &type, &guarded)) {
+        return NULL;
+    }
+    serializer_open(&self->serializer, dumps, loads, type, guarded);
+    Py_RETURN_NONE;
+}
+
+/* Whether a serializer may be used now. */
+static bool port_serializes(const Port *self) {
+    const struct serializer *serializer = &self->serializer;
+    return serializer_may(serializer, serializer->guarded ? core.mode(self->cache) : 0);
+}
+
 static int port_traverse(Port *self, visitproc visit, void *arg) {
     Py_VISIT((PyObject *)Py_TYPE(self));
-    return copies_traverse(&self->copies, visit, arg);
+    int failed = serializer_traverse(&self->serializer, visit, arg);
+    return failed ? failed : copies_traverse(&self->copies, visit, arg);
 }
 
 static int port_clear(Port *self) {
     copies_close(&self->copies);
+    serializer_close(&self->serializer);
     return 0;
 }
 
@@ -92,7 +115,7 @@ static void free_object(PyObject *self) {
 
 static void port_dealloc(Port *self) {
     PyObject_GC_UnTrack(self);
-    copies_close(&self->copies);
+    port_clear(self);
     free_object((PyObject *)self);
 }
 
@@ -113,6 +136,10 @@ static PyMethodDef port_methods[] = {
     {"keep", (PyCFunction)port_keep, METH_VARARGS,
      "Keep so many objects that were decoded, shared or not; objects of these types\n"
      "nobody can change."},
+    {"serialize", (PyCFunction)port_serialize, METH_VARARGS,
+     "Use dumps and loads for values of this type; guarded: only while nobody else "
+     "may\n"
+     "write the segment."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -7,6 +7,7 @@ are faster than the class's own; `Port` is what a handle tells them of its attac
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._ffi import fast
@@ -22,6 +23,15 @@ class _NoPort:
 
     def keep(self, count: int, shares: bool, immutable: tuple[type, ...]) -> None:
         """Keep nothing: every get decodes."""
+
+    def serialize(
+        self,
+        dumps: Callable[[Any], bytes],
+        loads: Callable[[bytes], Any],
+        value_type: int,
+        guarded: bool,
+    ) -> None:
+        """Call neither: Codec does."""
 
 
 class _NoVerbs:

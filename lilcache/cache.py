@@ -446,6 +446,17 @@ class PlainCache(Attachment):
         stored = self._codec.encode(value, data, key_type)
         return self._raw.set(data, key_type, stored, ttl_to_ms(ttl), mode)
 
+    def _store_payload(
+        self,
+        data: bytes,
+        key_type: int,
+        payload: bytes,
+        value_type: int,
+        ttl_ms: int,
+        mode: int,
+    ) -> bool:
+        return self._raw.set(data, key_type, (payload, value_type), ttl_ms, mode)
+
     def _decode(
         self, found: Found | None, data: bytes, key_type: int, default: Any
     ) -> Any:

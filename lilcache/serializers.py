@@ -49,8 +49,7 @@ class PickleSerializer:
     def dumps(self, value: Any) -> bytes:
         return pickle.dumps(value, PICKLE_PROTOCOL)
 
-    def loads(self, data: bytes) -> Any:
-        return pickle.loads(data)
+    loads = staticmethod(pickle.loads)
 
 
 class SafeSerializer:

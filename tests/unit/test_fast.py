@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import inspect
+import pickle
 import sys
 import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -282,14 +284,108 @@ def test_decoding_may_change_the_list_and_close_the_cache(make_cache: Any) -> No
         cache.get("b")
 
 
+class Counting:
+    """A serializer that counts its calls, and fails as it is told."""
+
+    def __init__(self) -> None:
+        self.dumped = 0
+        self.loaded = 0
+        self.error: BaseException | None = None
+
+    def dumps(self, value: Any) -> bytes:
+        self.dumped += 1
+        if self.error:
+            raise self.error
+        return bytes(value)
+
+    def loads(self, payload: bytes) -> Any:
+        self.loaded += 1
+        if self.error:
+            raise self.error
+        return list(payload)
+
+
+@pytest.mark.parametrize("size", [1, 100, 20_000, 1_000_000])
+def test_a_value_is_serialized_once(make_cache: Any, size: int) -> None:
+    serializer = Counting()
+    cache = make_cache(serializer=serializer)
+    assert cache.set("a", [7] * size)
+    assert cache.add("b", [8] * size)
+    assert not cache.add("b", [9] * size)
+    assert serializer.dumped == 3
+    assert cache.get("a") == [7] * size
+    assert cache.get_many(["b"]) == {"b": [8] * size}
+    assert serializer.loaded == 2
+
+
+def test_a_serializer_that_fails_is_told_as_the_whole_methods_do(
+    make_cache: Any,
+) -> None:
+    for kind in (Cache, PlainCache):
+        serializer = Counting()
+        cache = make_cache(kind, serializer=serializer)
+        cache.set("a", [1])
+        serializer.error = ValueError("no")
+        for use in (lambda c: c.get("a"), lambda c: c.set("a", [2])):
+            with pytest.raises(lilcache.SerializationError, match="no") as caught:
+                use(cache)
+            assert caught.value.__cause__ is serializer.error
+        serializer.error = KeyboardInterrupt()
+        for use in (lambda c: c.get("a"), lambda c: c.set("a", [2])):
+            with pytest.raises(KeyboardInterrupt):
+                use(cache)
+        serializer.error = None
+        assert cache.get("a") == [1]
+
+
+@pytest.mark.parametrize("kind", [Cache, PlainCache])
+def test_a_serializer_may_close_the_cache(make_cache: Any, kind: Any) -> None:
+    class Closing(Counting):
+        def dumps(self, value: Any) -> bytes:
+            cache.close()
+            return b"1"
+
+    cache = make_cache(kind, serializer=Closing())
+    with pytest.raises(lilcache.ClosedError):
+        cache.set("a", [1])
+
+
+def test_values_of_another_serializer_are_refused(make_cache: Any) -> None:
+    one = make_cache(serializer=Counting())
+    other = Cache(one.name)
+    one.set("a", [1])
+    other.set("b", [1])
+    for cache, key in ((one, "b"), (other, "a")):
+        with pytest.raises(lilcache.SerializationError, match="does not read"):
+            cache.get(key)
+
+
+def test_others_who_may_write_are_noticed_at_once(make_cache: Any) -> None:
+    cache = make_cache()
+    cache.set("a", [1])
+    (path,) = Path("/dev/shm").glob(f"*{cache.name}*")
+    for _ in range(2):
+        assert cache.get("a") == [1]
+        path.chmod(0o620)
+        with pytest.raises(lilcache.SerializationError, match="others can write"):
+            cache.get("a")
+        with pytest.raises(lilcache.SerializationError, match="others can write"):
+            cache.set("a", [2])
+        path.chmod(0o600)
+
+
 def test_nothing_is_leaked(make_cache: Any) -> None:
     cache = make_cache()
     key, value, default, keys = "key%", b"value" * 10, object(), ["key%", "absent"]
-    mapping = {key: value}
+    mapping, part = {key: value}, "part"
+    pickled = [part]
     watched = (key, value, default, keys, mapping, None, True, False, cache)
+    watched += (part, pickled, pickle.loads)
 
     def use() -> None:
         for _ in range(2000):
+            cache.set(key, pickled)
+            assert cache.get(key) == pickled
             cache.set(key, value)
             cache.get(key)
             cache.get("absent", default)
