@@ -95,12 +95,19 @@ static bool lock_is_blank(const pthread_mutex_t *mutex) {
     return lc_load_relaxed32((const uint32_t *)&mutex->__data.__kind) == 0;
 }
 
+/* An entry without the bit by which libc and the kernel know one that inherits
+ * priority.
+ */
+static char *lock_entry(const void *entry) {
+    return (char *)((uintptr_t)entry & ~(uintptr_t)1);
+}
+
 static void lock_unlist(const struct lock_holder *me) {
-    struct robust_list *before = me->before;
-    me->head->list.next = before;
-    if (before != &me->head->list) {
+    char *before = lock_entry(me->before);
+    me->head->list.next = me->before;
+    if (before != (char *)&me->head->list) { /* a lock of the program's own */
         struct __pthread_internal_list *other =
-            (void *)((char *)before - offsetof(struct __pthread_internal_list, __next));
+            (void *)(before - offsetof(struct __pthread_internal_list, __next));
         other->__prev = (void *)me->head;
     }
 }
@@ -116,17 +123,21 @@ static void lock_mend_kind(pthread_mutex_t *mutex) {
 }
 
 /* The kernel finds the lock of a thread that dies on its list, or where the head says
- * that one is on its way [K4]. */
+ * that one is on its way; that one it passes by on the list, so that it must be able to
+ * get past it [K4]. The words are then as libc leaves them. */
 static void lock_end(pthread_mutex_t *mutex) {
     struct lock_holder *me = lock_me();
     struct __pthread_mutex_s *words = &mutex->__data;
     uint32_t *word = (uint32_t *)&words->__lock;
     if (LC_UNLIKELY(!lock_is_listed(me, mutex))) {
-        return; /* a signal handler has forked: it is the parent's */
+        return; /* a signal handler has forked since it was taken: it is the parent's */
     }
+    words->__list.__next = (void *)me->before; /* whatever damage made of it */
+    lc_fence_death();                          /* it leads on before it is passed by */
     me->head->list_op_pending = (void *)&words->__list.__next;
     lc_fence_death(); /* it is on its way before it is off the list */
     lock_unlist(me);
+    lc_fence_death(); /* and leads on until it is */
     words->__list.__next = NULL;
     words->__list.__prev = NULL;
     words->__nusers--;
@@ -147,13 +158,19 @@ static void lock_end(pthread_mutex_t *mutex) {
 /* libc says that we hold it. False: it is no mutex of ours any more, and we do not. */
 static bool lock_note(struct lock_holder *me, pthread_mutex_t *mutex, bool died) {
     me->died = died;
-    if (LC_UNLIKELY(!lock_is_listed(me, mutex))) {
-        /* libc took it for another kind, which knows 1 for taken. Left so it would be
-         * waited for once a holder of before gives it back its kind. */
-        lc_swap_relaxed32((uint32_t *)&mutex->__data.__lock, 1, 0);
-        return false;
+    if (LC_LIKELY(lock_is_listed(me, mutex))) {
+        return true;
     }
-    return true;
+    if (lock_entry(me->head->list.next) == (char *)&mutex->__data.__list.__next) {
+        /* For one that inherits priority: nobody would take it off the list again. */
+        lock_unlist(me);
+        lc_store_relaxed32((uint32_t *)&mutex->__data.__lock, 0);
+    } else {
+        /* For another kind, which knows 1 for taken. Left so it would be waited for
+         * once a holder of before gives it back its kind. */
+        lc_swap_relaxed32((uint32_t *)&mutex->__data.__lock, 1, 0);
+    }
+    return false;
 }
 
 static void lock_last(pthread_mutex_t *mutex) {

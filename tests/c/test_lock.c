@@ -3,6 +3,7 @@
 #include "lc_lock.h"
 #include "lc_os.h"
 
+#include <dlfcn.h>
 #include <linux/futex.h>
 
 static struct shm_shard *shared_shard(void) {
@@ -49,11 +50,14 @@ TEST(taken_and_left, 10) {
 
 static bool is_on_the_list(const pthread_mutex_t *mutex) {
     const struct robust_list_head *head = lc_os_robust_list();
-    for (const struct robust_list *at = head->list.next; at != &head->list;
-         at = at->next) {
+    const struct robust_list *at = head->list.next;
+    while (at != &head->list) {
+        /* The last bit says that it inherits priority. */
+        at = (const void *)((uintptr_t)at & ~(uintptr_t)1);
         if ((const void *)at == (const void *)&mutex->__data.__list.__next) {
             return true;
         }
+        at = at->next;
     }
     return false;
 }
@@ -78,19 +82,20 @@ TEST(words_damaged_while_it_is_held, 10) {
     }
 }
 
-static void make_robust(pthread_mutex_t *mutex) {
+static void make_robust(pthread_mutex_t *mutex, int protocol) {
     pthread_mutexattr_t robust;
     CHECK_EQ(pthread_mutexattr_init(&robust), 0);
     CHECK_EQ(pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST), 0);
+    CHECK_EQ(pthread_mutexattr_setprotocol(&robust, protocol), 0);
     CHECK_EQ(pthread_mutex_init(mutex, &robust), 0);
 }
 
 /* Its page goes, and another one comes, also under a lock of the program's own, which
  * stays on the list. With the mapping gone the next lock of this thread would follow
  * there what is left on it. */
-TEST(blank_while_it_is_held, 10) {
+static void blank_above(int protocol) {
     pthread_mutex_t own;
-    make_robust(&own);
+    make_robust(&own, protocol);
     for (int holds = 0; holds < 2; holds++) {
         struct shm_shard *ctl = shared_shard();
         struct shm_shard *next = shared_shard();
@@ -115,18 +120,83 @@ TEST(blank_while_it_is_held, 10) {
     CHECK(!is_on_the_list(&own));
 }
 
+TEST(blank_while_it_is_held, 10) { blank_above(PTHREAD_PRIO_NONE); }
+TEST(blank_while_it_is_held_above_one_that_inherits_priority, 10) {
+    blank_above(PTHREAD_PRIO_INHERIT);
+}
+
+static const int kinds[] = {0,   1,   2,   3,   16,  17,  18,  32, 48,
+                            128, 129, 130, 131, 145, 146, 160, 176};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
 /* What libc takes for another kind, it takes another way. */
 TEST(another_kind_before_it_is_taken, 10) {
-    static const int kinds[] = {1, 2, 3, 16, 17, 18, 128, 129, 130, 131, 145, 146};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    for (size_t i = 0; i < KINDS; i++) {
         struct shm_shard *ctl = shared_shard();
         bool waited;
         ctl->sh_mutex.__data.__kind = kinds[i];
-        CHECK_EQ(lc_lock_take(ctl, 0, &waited), LC_LOCK_BROKEN);
+        CHECK_EQ(lc_lock_take(ctl, 0, &waited),
+                 kinds[i] ? LC_LOCK_BROKEN : LC_LOCK_BLANK);
         CHECK(!is_on_the_list(&ctl->sh_mutex));
         CHECK_EQ(munmap(ctl, 4096), 0);
     }
 }
+
+#ifndef __SANITIZE_THREAD__ /* which puts its own in the place of the C library's */
+
+static int kind_meanwhile = -1;
+
+/* In the place of the C library's: the kind changes just before it. */
+int pthread_mutex_trylock(pthread_mutex_t *mutex) {
+    static int (*real)(pthread_mutex_t *);
+    if (!real) {
+        void *found = dlsym(RTLD_NEXT, "pthread_mutex_trylock");
+        memcpy(&real, &found, sizeof real);
+    }
+    if (kind_meanwhile >= 0) {
+        mutex->__data.__kind = kind_meanwhile;
+        kind_meanwhile = -1;
+    }
+    return real(mutex);
+}
+
+/* Nothing of it stays on the list, where its mapping would be followed to when it has
+ * gone, and the kind it was is the kind it has; where libc says who took it, that is
+ * waited for. */
+TEST(another_kind_when_the_library_takes_it, 10) {
+    pthread_mutex_t own;
+    int pattern;
+    make_robust(&own, PTHREAD_PRIO_NONE);
+    CHECK_EQ(pthread_mutex_lock(&own), 0);
+    for (size_t i = 0; i < KINDS; i++) {
+        struct shm_shard *ctl = shared_shard();
+        struct shm_shard *next = shared_shard();
+        bool waited;
+        pattern = ctl->sh_mutex.__data.__kind;
+        kind_meanwhile = kinds[i];
+        if (lc_lock_take(ctl, 0, &waited) == LC_LOCK_CLEAN) {
+            CHECK(kinds[i] & 16);
+            lc_lock_leave(ctl);
+        }
+        CHECK(lc_os_robust_list()->list.next ==
+              (const void *)&own.__data.__list.__next);
+        ctl->sh_mutex.__data.__kind = pattern;
+        enum lc_lock_result again = lc_lock_take(ctl, 0, &waited);
+        bool names_us = (kinds[i] & (32 | 16)) == 32;
+        CHECK_EQ(again, names_us ? LC_LOCK_BUSY : LC_LOCK_CLEAN);
+        if (again == LC_LOCK_CLEAN) {
+            lc_lock_leave(ctl);
+        }
+        CHECK_EQ(munmap(ctl, 4096), 0);
+        CHECK_EQ(lc_lock_take(next, 0, &waited), LC_LOCK_CLEAN);
+        lc_lock_leave(next);
+        CHECK(is_on_the_list(&own));
+    }
+    CHECK_EQ(pthread_mutex_unlock(&own), 0);
+    CHECK(!is_on_the_list(&own));
+}
+
+#endif
 
 /* A signal handler forks while its thread holds the lock: it stays the parent's. */
 TEST(forked_while_it_is_held, 10) {

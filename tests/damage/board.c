@@ -203,8 +203,8 @@ void board_flipped(const struct damage *damage) {
 /* --- report ------------------------------------------------------------------------
  */
 
-/* Signals and hangs by damage to a mutex's own words are counted apart: libc follows
- * them, whatever its user does. */
+/* Signals and hangs by damage to a mutex's own words are counted apart: libc takes it
+ * as what they say, and a word that names nobody is waited for. */
 static uint64_t report_outcomes(void) {
     uint64_t violations = 0;
     uint64_t apart = 0;

@@ -107,7 +107,7 @@ void arena_save(struct arena *arena, struct lilcache *cache) {
     arena->handle = *segment;
 }
 
-/* Locks are written by libc, which reports nothing. */
+/* Locks are taken by libc, which reports nothing. */
 static void note_locks(const struct lc_segment *segment) {
     for (uint32_t i = 0; i < segment->shard_count; i++) {
         stores_into(segment->shards[i].ctl, sizeof(pthread_mutex_t));

@@ -3,12 +3,15 @@
  *
  *   word    0 | owner | owner + WAITERS | DIED | DIED + WAITERS
  *   libc    trylock: 0 -> owner; DIED -> owner, WAITERS kept, the death told
- *   leave   the head of the thread's list says that the mutex is on its way (told); it is
- *           taken off the list; word -> 0; if it had WAITERS, wake one that sleeps; not
- *           told any more
+ *   leave   its pointer leads on along the list again, if damage had made it blind; the
+ *           head of the list says that the mutex is on its way (told); it is taken off
+ *           the list; its pointer is cleared; word -> 0; if it had WAITERS, wake one that
+ *           sleeps; not told any more
  *   kernel  wait: sleep only if the word is the one expected
  *           death of the owner, of a mutex that is listed or told: word -> DIED, WAITERS
- *           kept; if it had WAITERS, wake one; told, and the word has no owner: wake one
+ *           kept; if it had WAITERS, wake one; told, and the word has no owner: wake one;
+ *           one that is told is passed by on the list, and found at its end if its
+ *           pointer leads there
  *
  * libc is glibc 2.36 (pthread_mutex_trylock.c), the kernel's part handle_futex_death of
  * Linux 5.5; an older one does not wake in the last case. A worker
@@ -23,7 +26,7 @@
  * memory of C11 is laid over; the fences keep what a compiler has stored by a death in its
  * order. What the lock guards is ordered by the exchange and libc's trylock. A death within
  * trylock counts as one before or after: the kernel then at most wakes one more. Left out:
- * damaged words, and where there is no glibc. */
+ * other damage, and where there is no glibc. */
 /* @deep -DDEATHS=2 -DSLICES=2 */
 #ifndef ROUNDS
 #define ROUNDS 1
@@ -49,6 +52,8 @@
 #define no_lasting    10  /* @twin !broken    the lock is left without being marked consistent */
 #define not_told      11  /* @twin !stuck     who leaves does not say that the lock is on its way */
 #define told_late     12  /* @twin !stuck     it is off the list before that is said */
+#define led_late      15  /* @twin !stuck     that is said before its pointer leads on */
+#define cleared_early 16  /* @twin !stuck     its pointer is cleared before it is off the list */
 #define told_short    13  /* @twin !stuck     it is taken back before the lock is free */
 #define never_wakes   14  /* @twin !orphaned  who leaves wakes nobody */
 #define stored_ask    20  /* @spare  the holder stores the bit: all that others do to its word is to set it */
@@ -138,19 +143,36 @@ inline LOCK_LEAVE() {
     atomic {
         MAY_DIE();
         if
+        INSTEAD(led_late, told = 1)
+        :: else -> STORE(RELAXED, blind, 0) /* words->__list.__next = */
+        fi
+    };
+    FENCE(led_late, DEATH); /* lc_fence_death() */
+    atomic {
+        MAY_DIE();
+        if
         INSTEAD(not_told, skip)
         INSTEAD(told_late, unlisted = 1)
+        INSTEAD(led_late, blind = 0)
         :: else -> STORE(RELAXED, told, 1) /* me->head->list_op_pending = */
         fi
     };
     FENCE(told_late, DEATH); /* lc_fence_death() */
     atomic {
         MAY_DIE();
-        PLAIN(unlisted = 1); /* lock_unlist(me) */
         if
         INSTEAD(told_late, told = 1)
+        INSTEAD(cleared_early, blind = 1)
+        :: else -> PLAIN(unlisted = 1) /* lock_unlist(me) */
+        fi
+    };
+    FENCE(cleared_early, DEATH); /* lc_fence_death() */
+    atomic {
+        MAY_DIE();
+        if
+        INSTEAD(cleared_early, unlisted = 1)
         INSTEAD(told_short, told = 0)
-        :: else
+        :: else -> STORE(RELAXED, blind, 1) /* words->__list.__next = */
         fi
     };
     atomic {
@@ -176,7 +198,8 @@ inline LOCK_LEAVE() {
     atomic {
         MAY_DIE();
         STORE(RELAXED, told, 0); /* me->head->list_op_pending = */
-        unlisted = 0
+        unlisted = 0;
+        blind = 0
     }
 }
 
@@ -270,7 +293,7 @@ inline LOCK_ASK() {
 
 proctype worker(byte tid) {
     byte owner, result, rounds;
-    bit late, taken, waking, told, unlisted;
+    bit late, taken, waking, told, unlisted, blind, found;
     do
     :: rounds < ROUNDS + (tid == 1) ->
         atomic {
@@ -296,6 +319,10 @@ proctype worker(byte tid) {
         :: else -> LOCK_ASK() /* lock_ask_wake(&ctl->sh_mutex) */
         fi;
 got:
+        if
+        :: true
+        :: blind = 1 /* damage of its pointer, at any time while it is held */
+        fi;
         if
         :: atomic {
                 /* @code csrc/lc_lock.c lc_lock_take */
@@ -332,16 +359,17 @@ leave:
     goto gone;
 dead: /* what the kernel does; waking becomes: it wakes somebody */
     atomic {
+        found = (unlisted -> told : !told || !blind);
         asleep = asleep & ~ME;
         taken = waking || owing & ME; /* a wake-up that dies, too */
         owing = owing & ~ME;
         if
         :: waking -> waking = told && (word & OWNER) == 0
         :: waking -> waking = 0 /* before Linux 5.5 */
-        :: !waking && (word & OWNER) == tid && (told || !unlisted) ->
+        :: !waking && (word & OWNER) == tid && found ->
             waking = (word & WAITERS) != 0;
             word = (word & WAITERS) | DIED
-        :: !waking && !((word & OWNER) == tid && (told || !unlisted))
+        :: !waking && !((word & OWNER) == tid && found)
         fi;
         if
         :: holder == tid -> holder = 0; dirty = 1
@@ -349,7 +377,8 @@ dead: /* what the kernel does; waking becomes: it wakes somebody */
         fi;
         lost = lost + (taken && !waking);
         d_step {
-            late = 0; taken = 0; owner = 0; result = 0; rounds = 0; told = 0; unlisted = 0
+            late = 0; taken = 0; owner = 0; result = 0; rounds = 0;
+            told = 0; unlisted = 0; blind = 0; found = 0
         }
     };
     if
