@@ -55,7 +55,7 @@ class Codec:
             where that forbids the serializer, and asked before each use.
     """
 
-    __slots__ = ("_serializer", "_shared", "_signer", "_type")
+    __slots__ = ("_dumps", "_loads", "_serializer", "_shared", "_signer", "_type")
 
     def __init__(
         self,
@@ -65,6 +65,8 @@ class Codec:
         shared: Callable[[], bool] | None,
     ) -> None:
         self._serializer = serializer
+        self._dumps = serializer.dumps
+        self._loads = serializer.loads
         self._type = serializer_type
         self._signer = signer
         self._shared = shared
@@ -146,17 +148,31 @@ class Codec:
     def _dump(self, value: Any) -> bytes:
         self._refuse_if_shared()
         try:
-            payload = self._serializer.dumps(value)
+            payload = self._dumps(value)
         except Exception as error:
-            raise SerializationError(
-                f"a value of type {type(value).__name__} cannot be serialized: {error}"
-            ) from error
+            raise self.dump_error(value, error) from error
         if type(payload) is not bytes:
-            raise SerializationError(
-                f"dumps of {self._serializer!r} returned {type(payload).__name__},"
-                " not bytes"
-            )
+            raise self.not_bytes(payload)
         return payload
+
+    def dump_error(self, value: Any, error: Exception) -> SerializationError:
+        """Return what to raise when dumps has raised an error."""
+        return SerializationError(
+            f"a value of type {type(value).__name__} cannot be serialized: {error}"
+        )
+
+    def not_bytes(self, payload: Any) -> SerializationError:
+        """Return what to raise when dumps has returned something else than bytes."""
+        return SerializationError(
+            f"dumps of {self._serializer!r} returned {type(payload).__name__},"
+            " not bytes"
+        )
+
+    def load_error(self, payload: bytes, error: Exception) -> SerializationError:
+        """Return what to raise when loads has raised an error."""
+        return SerializationError(
+            f"a stored value of {len(payload)} bytes cannot be loaded: {error}"
+        )
 
     def _load(self, payload: bytes, value_type: int) -> Any:
         if value_type != self._type:
@@ -169,11 +185,9 @@ class Codec:
             )
         self._refuse_if_shared()
         try:
-            return self._serializer.loads(payload)
+            return self._loads(payload)
         except Exception as error:
-            raise SerializationError(
-                f"a stored value of {len(payload)} bytes cannot be loaded: {error}"
-            ) from error
+            raise self.load_error(payload, error) from error
 
     def _refuse_if_shared(self) -> None:
         if self._shared is not None and self._shared():

@@ -1,8 +1,8 @@
 /* The hot verbs of Cache once more, in C: vectorcall instead of Python and cffi.
  *
  * A verb here does the usual case, without waiting and without letting go of the GIL.
- * Whatever is not usual (a key that is no str or bytes, a value for the serializer, a
- * held lock, a closed cache, a wrong argument) it leaves to the method of the same name
+ * Whatever is not usual (a key that is no str or bytes, a signed value, a held lock, a
+ * closed cache, a wrong argument) it leaves to the method of the same name
  * in cache.py, called with the same arguments: that one is complete, and decides.
  *
  * The core keeps state of the process, so it is linked once, into lilcache._lilcache;
@@ -35,6 +35,11 @@ typedef struct {
 
 static struct lilcache *cache_of(const Verbs *self) {
     return self->port ? self->port->cache : NULL;
+}
+
+/* Whose methods see to what is not usual. */
+static PyObject *owner_of(Verbs *self) {
+    return self->target ? self->target : (PyObject *)self;
 }
 
 /* Arguments as PyObject_Call takes them, `first` before all others unless NULL. */
@@ -87,14 +92,13 @@ static PyObject *leave_to_python(enum verb verb, Verbs *self, PyObject *const *a
     return result;
 }
 
-/* What the serializer makes of a payload; NULL: it is not its own, or it cannot. */
-static PyObject *loaded_value(const Port *port, int type, const char *bytes,
+/* What the serializer makes of a payload. */
+static PyObject *loaded_value(const Port *port, PyObject *owner, const char *bytes,
                               Py_ssize_t length) {
-    if (type != port->serializer.type || !port_serializes(port)) {
-        return NULL;
-    }
     PyObject *payload = PyBytes_FromStringAndSize(bytes, length);
-    PyObject *value = payload ? serializer_call(port->serializer.loads, payload) : NULL;
+    PyObject *value = payload ? serializer_call(port->serializer.loads, payload, owner,
+                                                "_load_failed")
+                              : NULL;
     Py_XDECREF(payload);
     return value;
 }
@@ -110,13 +114,16 @@ static PyObject *value_of(Verbs *self, const struct text *key, int64_t packed,
         return value;
     }
     PyErr_Clear(); /* Python says what is wrong */
-    value = loaded_value(self->port, type, bytes, length);
-    if (value || PyErr_Occurred()) {
-        return value;
+    PyObject *owner = owner_of(self);
+    Py_INCREF(owner);
+    if (type == self->port->serializer.type && port_serializes(self->port)) {
+        value = loaded_value(self->port, owner, bytes, length);
+    } else {
+        value = PyObject_CallMethod(owner, "_decode", "(y#i)y#iO", bytes, length, type,
+                                    key->bytes, key->length, key->type, Py_None);
     }
-    PyObject *owner = self->target ? self->target : (PyObject *)self;
-    return PyObject_CallMethod(owner, "_decode", "(y#i)y#iO", bytes, length, type,
-                               key->bytes, key->length, key->type, Py_None);
+    Py_DECREF(owner);
+    return value;
 }
 
 /* --- the verbs -------------------------------------------------------------------- */
@@ -133,7 +140,12 @@ static PyObject *known_value(Verbs *self, PyObject *key_object) {
         return NULL;
     }
     copy->used = true;
-    return copy_of(copy->value, copy->kind);
+    enum copy_kind kind = copy->kind;
+    PyObject *value = copy->value;
+    Py_INCREF(value); /* before Python 3.12 to copy it may run any code, by the GC */
+    PyObject *result = copy_of(value, kind);
+    Py_DECREF(value);
+    return result;
 }
 
 /* The value that the core copies to `out`, kept if it may be. */
@@ -236,36 +248,44 @@ static bool needs_serializer(PyObject *object) {
            !Py_IS_TYPE(object, &PyBytes_Type) && !read_value(object, &value, &word);
 }
 
-/* Store what the serializer makes of a value. NULL without an exception: it cannot. */
+/* Store a payload; what try_set does not do, the cache's method does. */
+static PyObject *store_payload(const Port *port, PyObject *owner,
+                               const struct text *key, PyObject *payload,
+                               int64_t ttl_ms, int mode) {
+    int status = LILCACHE_BUSY;
+    int type = port->serializer.type;
+    if (port->cache && Py_IS_TYPE(payload, &PyBytes_Type)) {
+        status = core.try_set(port->cache, key->bytes, (size_t)key->length, key->type,
+                              PyBytes_AsString(payload), (size_t)PyBytes_Size(payload),
+                              type, ttl_ms, mode);
+    }
+    return status == LILCACHE_OK || status == LILCACHE_EXISTS
+               ? PyBool_FromLong(status == LILCACHE_OK)
+               : PyObject_CallMethod(owner, "_store_payload", "y#iOiLi", key->bytes,
+                                     key->length, key->type, payload, type,
+                                     (long long)ttl_ms, mode);
+}
+
+/* Store what the serializer makes of a value, where the port was when it began: dumping
+ * runs any code. NULL without an exception: it is not for the serializer. */
 static PyObject *store_dumped(Verbs *self, PyObject *key_object, PyObject *value,
                               int64_t ttl_ms, int mode) {
     struct text key;
-    int type = self->port->serializer.type;
+    Port *port = self->port;
+    PyObject *owner = owner_of(self);
     if (!read_key(key_object, &key) || !needs_serializer(value) ||
-        !port_serializes(self->port)) {
+        !port_serializes(port)) {
         return NULL;
     }
-    PyObject *payload = serializer_call(self->port->serializer.dumps, value);
-    if (!payload || !Py_IS_TYPE(payload, &PyBytes_Type)) {
-        Py_XDECREF(payload);
-        return NULL;
-    }
-    const char *bytes = PyBytes_AsString(payload);
-    Py_ssize_t length = PyBytes_Size(payload);
-    struct lilcache *cache = cache_of(self); /* that ran any code */
-    int status = cache ? core.try_set(cache, key.bytes, (size_t)key.length, key.type,
-                                      bytes, (size_t)length, type, ttl_ms, mode)
-                       : LILCACHE_BUSY;
-    PyObject *result = NULL;
-    if (status == LILCACHE_OK || status == LILCACHE_EXISTS) {
-        result = PyBool_FromLong(status == LILCACHE_OK);
-    } else { /* it has been dumped: that is not done twice */
-        PyObject *owner = self->target ? self->target : (PyObject *)self;
-        result = PyObject_CallMethod(owner, "_store_payload", "y#iOiLi", key.bytes,
-                                     key.length, key.type, payload, type,
-                                     (long long)ttl_ms, mode);
-    }
-    Py_DECREF(payload);
+    Py_INCREF((PyObject *)port);
+    Py_INCREF(owner);
+    PyObject *payload =
+        serializer_call(port->serializer.dumps, value, owner, "_dump_failed");
+    PyObject *result =
+        payload ? store_payload(port, owner, &key, payload, ttl_ms, mode) : NULL;
+    Py_XDECREF(payload);
+    Py_DECREF(owner);
+    Py_DECREF((PyObject *)port);
     return result;
 }
 

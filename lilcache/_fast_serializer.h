@@ -1,6 +1,6 @@
 /* The serializer of a cache, called without the way through Codec: what Codec.encode
- * and Codec.decode do with a value that is not native, when nothing is wrong. Else NULL
- * without an exception, and the value is left to Codec, which says what is. */
+ * and Codec.decode do with a value that is not native. Whatever comes of it counts: it
+ * is never called again for the same value, which an iterator would not survive. */
 #ifndef LILCACHE_FAST_SERIALIZER_H
 #define LILCACHE_FAST_SERIALIZER_H
 
@@ -44,13 +44,34 @@ static bool serializer_may(const struct serializer *serializer, int mode) {
            (!serializer->guarded || (mode >= 0 && !(mode & OTHERS_MAY_WRITE)));
 }
 
-/* Runs any code. NULL with an exception only for what is no Exception, as Ctrl-C. */
-static PyObject *serializer_call(PyObject *function, PyObject *argument) {
+/* Hands an Exception that is set to a method of the cache, which raises what a caller
+ * shall see; what is none, as Ctrl-C, is left as it is. */
+static void serializer_failed(PyObject *owner, const char *method, PyObject *argument) {
+    PyObject *type;
+    PyObject *error;
+    PyObject *traceback;
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return;
+    }
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback) {
+        PyException_SetTraceback(error, traceback);
+    }
+    Py_XDECREF(PyObject_CallMethod(owner, method, "OO", argument, error));
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+}
+
+/* Runs any code. NULL with an exception. */
+static PyObject *serializer_call(PyObject *function, PyObject *argument,
+                                 PyObject *owner, const char *failed) {
     Py_INCREF(function);
     PyObject *result = PyObject_CallFunctionObjArgs(function, argument, NULL);
     Py_DECREF(function);
-    if (!result && PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyErr_Clear();
+    if (!result) {
+        serializer_failed(owner, failed, argument);
     }
     return result;
 }

@@ -8,7 +8,7 @@ _raw. Cache is the same with the hot verbs in C, where that extension was built.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from . import _many
 from ._attachment import Attachment
@@ -133,6 +133,7 @@ class PlainCache(Attachment):
             NoSpaceError: Views pin every place the value would fit in.
         """
         if ttl is None and self._plain:
+            quick_set = None
             try:
                 if type(key) is str:
                     data = key.encode()
@@ -140,21 +141,16 @@ class PlainCache(Attachment):
                         payload, quick_set = value.encode(), quick_set_str_str
                     elif type(value) is bytes:
                         payload, quick_set = value, quick_set_str_bytes
-                    else:
-                        return self._store(key, value, ttl, SET)
                 elif type(key) is bytes:
                     data = key
                     if type(value) is str:
                         payload, quick_set = value.encode(), quick_set_bytes_str
                     elif type(value) is bytes:
                         payload, quick_set = value, quick_set_bytes_bytes
-                    else:
-                        return self._store(key, value, ttl, SET)
-                else:
-                    return self._store(key, value, ttl, SET)
-                pointer = self._handle.pointer
-                if quick_set(pointer, data, len(data), payload, len(payload)) == OK:
-                    return True
+                if quick_set is not None:
+                    pointer = self._handle.pointer
+                    if quick_set(pointer, data, len(data), payload, len(payload)) == OK:
+                        return True
             except (UnicodeEncodeError, TypeError, OverflowError):
                 # Surrogates, a closed cache, over 2 GiB: the long way sees to them.
                 pass
@@ -455,7 +451,15 @@ class PlainCache(Attachment):
         ttl_ms: int,
         mode: int,
     ) -> bool:
+        if type(payload) is not bytes:
+            raise self._codec.not_bytes(payload)
         return self._raw.set(data, key_type, (payload, value_type), ttl_ms, mode)
+
+    def _dump_failed(self, value: Any, error: Exception) -> NoReturn:
+        raise self._codec.dump_error(value, error) from error
+
+    def _load_failed(self, payload: bytes, error: Exception) -> NoReturn:
+        raise self._codec.load_error(payload, error) from error
 
     def _decode(
         self, found: Found | None, data: bytes, key_type: int, default: Any

@@ -32,7 +32,10 @@ MIN_KEY_BYTES: Final = 16
 
 @runtime_checkable
 class Serializer(Protocol):
-    """What `serializer=` takes besides the names. Must be usable by several threads."""
+    """What `serializer=` takes besides the names. Must be usable by several threads.
+
+    Its methods are looked up once, when a cache is opened.
+    """
 
     def dumps(self, value: Any) -> bytes:
         """Return value as bytes; whatever it raises becomes a SerializationError."""

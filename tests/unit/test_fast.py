@@ -339,6 +339,66 @@ def test_a_serializer_that_fails_is_told_as_the_whole_methods_do(
 
 
 @pytest.mark.parametrize("kind", [Cache, PlainCache])
+def test_a_serializer_that_fails_is_not_called_again(
+    make_cache: Any, kind: Any
+) -> None:
+    serializer = Counting()
+    cache = make_cache(kind, serializer=serializer)
+    cache.set("a", [1])
+    serializer.error = ValueError("no")
+    for number, use in enumerate(
+        (
+            lambda: cache.set("a", [2]),
+            lambda: cache.set("a", [2], ttl=5),
+            lambda: cache.add("b", [2]),
+            lambda: cache.set_many({"c": [2]}),
+        ),
+        2,
+    ):
+        with pytest.raises(lilcache.SerializationError):
+            use()
+        assert serializer.dumped == number
+    for number, use in enumerate(
+        (lambda: cache.get("a"), lambda: cache.get_many(["a"])), 1
+    ):
+        with pytest.raises(lilcache.SerializationError):
+            use()
+        assert serializer.loaded == number
+
+
+@pytest.mark.parametrize("kind", [Cache, PlainCache])
+def test_what_can_be_iterated_once_is_dumped_once(make_cache: Any, kind: Any) -> None:
+    class Joining(Counting):
+        def dumps(self, value: Any) -> bytes:
+            return b"".join(value)
+
+    def parts() -> Any:
+        yield b"1"
+        raise RuntimeError("half")
+
+    cache = make_cache(kind, serializer=Joining())
+    for store in (cache.set, cache.add):
+        with pytest.raises(lilcache.SerializationError, match="half"):
+            store("a", parts())
+        assert "a" not in cache
+
+
+@pytest.mark.parametrize("kind", [Cache, PlainCache])
+def test_dumps_that_returns_no_bytes_is_refused(make_cache: Any, kind: Any) -> None:
+    class Textual(Counting):
+        def dumps(self, value: Any) -> Any:
+            self.dumped += 1
+            return "text"
+
+    serializer = Textual()
+    cache = make_cache(kind, serializer=serializer)
+    with pytest.raises(lilcache.SerializationError, match="returned str, not bytes"):
+        cache.set("a", [1])
+    assert serializer.dumped == 1
+    assert "a" not in cache
+
+
+@pytest.mark.parametrize("kind", [Cache, PlainCache])
 def test_a_serializer_may_close_the_cache(make_cache: Any, kind: Any) -> None:
     class Closing(Counting):
         def dumps(self, value: Any) -> bytes:
@@ -348,6 +408,56 @@ def test_a_serializer_may_close_the_cache(make_cache: Any, kind: Any) -> None:
     cache = make_cache(kind, serializer=Closing())
     with pytest.raises(lilcache.ClosedError):
         cache.set("a", [1])
+
+
+def test_a_serializer_may_make_another_default(unique_name: Any) -> None:
+    """What was dumped for one cache is not stored in another, which signs."""
+    out = run_python(
+        """
+        import sys, lilcache
+
+        class Switching:
+            def __reduce__(self):
+                lilcache.close()
+                lilcache.init(sys.argv[2], size_mb=2, signing_key=b"secret" * 4)
+                return (int, ())
+
+        lilcache.init(sys.argv[1], size_mb=2)
+        try:
+            lilcache.set("a", Switching())
+        except lilcache.ClosedError:
+            print("closed", lilcache.get("a"))
+        lilcache.destroy()
+        """,
+        unique_name(),
+        unique_name(),
+    )
+    assert out.strip() == "closed None"
+
+
+def test_a_copy_may_run_any_code(make_cache: Any) -> None:
+    """As the garbage collector does before Python 3.12, in the middle of a copy."""
+
+    class Closing:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            cache.close()
+
+    cache = make_cache(local=64)
+    cache.set("a", [str(number) for number in range(2000)])
+    for _ in range(3):
+        cache.get("a")
+    before = gc.get_threshold()
+    Closing()
+    gc.set_threshold(1, 1, 1)
+    try:
+        with pytest.raises(lilcache.ClosedError):
+            while True:
+                assert len(cache.get("a")) == 2000
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_values_of_another_serializer_are_refused(make_cache: Any) -> None:
