@@ -41,7 +41,12 @@ def suite_samples(name: str, peers: Sequence[str], rounds: int) -> dict[str, Any
             cells += suite.cells(of, verbs)
         measure(cells, rounds)
     rows = [
-        {"peer": c.peer, "what": c.what, "calls": c.calls, "samples": c.samples}
+        {
+            "peer": c.peer,
+            "what": c.what,
+            "calls": c.calls,
+            "samples": [round(s, 1) for s in c.samples],
+        }
         for c in cells
     ]
     return {
