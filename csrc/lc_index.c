@@ -50,7 +50,7 @@ bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const vo
         }
         for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
             uint64_t word = lc_load_relaxed(&bucket->bk_slot[i]);
-            if (!lc_slot_has_tag(word, tag) || word == 0) {
+            if (word == 0 || !lc_slot_has_tag(word, tag)) {
                 continue;
             }
             struct lc_place place = {&bucket->bk_slot[i], word, tag, number, distance};
