@@ -125,11 +125,12 @@ bench: peers
 bench-report: peers
 	$(BIN)/python -m benchmarks.performance_report build/performance.json
 
-# The core's own get and set, without Python.
+# The core's own get and set, compiled as the extension is, without Python.
 .PHONY: bench-core
-bench-core:
+bench-core: $(VENV)/installed-dev
 	mkdir -p build
-	$(CC) -O2 -std=gnu11 -D_GNU_SOURCE -Icsrc -o build/bench-core \
+	$(CC) $$($(BIN)/python -c 'import build_ffi; print(*build_ffi.compiler_flags())') \
+	    -D_GNU_SOURCE -Icsrc -o build/bench-core \
 	    benchmarks/core/core.c $(wildcard csrc/lc_*.c) -lpthread -lrt
 	for entries in 1000 100000 1000000; do for threads in 1 2; do \
 	    build/bench-core $$entries $$threads 5 || exit 1; done; done

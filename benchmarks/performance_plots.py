@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ def draw_sizes(suite: dict[str, Any], path: Path) -> None:
 def draw_scaling(suite: dict[str, Any], path: Path) -> None:
     """Operations a second by the number of processes."""
     titles = {title: name for name, title in PEERS.items()}
-    counts = [float(re.match(r"\d+", head)[0]) for head in suite["heads"][1:]]  # type: ignore[index]
+    counts = [float(head.split()[0]) for head in suite["heads"][1:]]
     drawing, axes = pyplot.subplots(figsize=(7.2, 3.4))
     draw_lines(
         axes,

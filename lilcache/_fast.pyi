@@ -8,18 +8,7 @@ VERBS: tuple[str, ...]
 VERSION: str
 
 class Port:
-    def attach(self, address: int, max_value: int, /) -> None: ...
-    def keep(
-        self, count: int, shares: bool, immutable: tuple[type, ...], /
-    ) -> None: ...
-    def serialize(
-        self,
-        dumps: Callable[[Any], bytes],
-        loads: Callable[[bytes], Any],
-        value_type: int,
-        guarded: bool,
-        /,
-    ) -> None: ...
+    """Its methods are those of _NoPort in _verbs.py."""
 
 class Verbs:
     def _plug(self, port: Port | None, target: object = ..., /) -> None: ...

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable, Iterator
-from multiprocessing import get_context
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from lilcache.cache import Cache
 
 from ..peers import Verbs, peer
 from ..processes import check_stop
@@ -53,40 +48,3 @@ def held(verbs: Verbs, size: int) -> int:
     return sum(
         verbs.get(f"k{number:0{KEY_BYTES - 1}d}") == value for number in range(count)
     )
-
-
-def private_kib() -> int:
-    """Return KiB of this process that are in no other one."""
-    fields = dict.fromkeys(("Private_Clean", "Private_Dirty"), 0)
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
-        name = line.split(":")[0]
-        if name in fields:
-            fields[name] = int(line.split()[1])
-    return sum(fields.values())
-
-
-def in_a_process(function: Callable[..., int], *arguments: Any) -> int:
-    """Return what a function returns in a process of its own, which is spawned."""
-    with get_context("spawn").Pool(1) as pool:
-        return int(pool.apply(function, arguments))
-
-
-def worker_kib(name: str) -> int:
-    """Return the private KiB that attaching and reading every key adds to a worker."""
-    before = private_kib()
-    with Cache(name, size_mb=SIZE_MB) as cache:
-        for number in range(100_000):
-            cache.get(f"k{number:0{KEY_BYTES - 1}d}")
-        return private_kib() - before
-
-
-def private_of_a_worker() -> int:
-    """Return KiB of private memory that one more worker costs, in 64 MiB of items."""
-    name = f"bench-{os.getpid()}-{secrets.token_hex(4)}"
-    with Cache(name, size_mb=SIZE_MB) as cache:
-        try:
-            for number in range(100_000):
-                cache.set(f"k{number:0{KEY_BYTES - 1}d}", b"x" * 100)
-            return in_a_process(worker_kib, name)
-        finally:
-            cache.destroy()

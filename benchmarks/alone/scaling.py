@@ -14,6 +14,7 @@ from typing import Any
 
 from ..peers import PEERS, SHARED, shared_peer
 from ..processes import check_stop
+from ..suites.latency import KEYS, VALUE, set_each
 
 TITLE = "Operations a second of all processes together, in thousands"
 NOTE = (
@@ -28,8 +29,6 @@ SECONDS = 0.4
 LEAD_S = 0.02
 """From the word to go to the start, so that all start together."""
 
-KEYS = [f"key:{number:012d}" for number in range(1000)]
-VALUE = b"x" * 100
 SETS_ONE_IN = 20
 CHUNK = 100
 """Operations between two looks at the clock."""
@@ -44,8 +43,7 @@ def work(name: str, folder: Path, number: int, line: Connection) -> None:
         assert set_ is not None
         line.send(0)
         while (start := line.recv()) is not None:
-            while time.monotonic() < start:
-                pass
+            time.sleep(max(0.0, start - time.monotonic()))
             done = 0
             end = start + SECONDS
             while time.monotonic() < end:
@@ -70,6 +68,7 @@ class Crew:
                 target=work, args=(name, folder, number, theirs), daemon=True
             )
             process.start()
+            theirs.close()  # or nobody would notice that a worker has ended
             self.lines.append(ours)
             self.processes.append(process)
         for line in self.lines:
@@ -99,8 +98,7 @@ def rows(folder: Path) -> Iterator[list[Any]]:
             own.mkdir()
             verbs = stack.enter_context(shared_peer(name).opened(SIZE_MB, own))
             assert verbs.set is not None
-            for key in KEYS:
-                verbs.set(key, VALUE)
+            set_each(verbs.set, KEYS, VALUE, len(KEYS))
         for count in COUNTS:
             crews = {name: Crew(name, folder / name, count) for name in SHARED}
             rounds: dict[str, list[float]] = {name: [] for name in SHARED}

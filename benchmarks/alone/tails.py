@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
-import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lilcache.cache import Cache
-
+from ..peers import peer
 from ..processes import check_stop
 
 TITLE = "Microseconds of a set in a full cache of 64 MiB, sizes mixed"
@@ -46,16 +43,17 @@ def drawn(dice: random.Random) -> Iterator[tuple[int, str, int]]:
 
 def rows(folder: Path) -> Iterator[list[Any]]:
     """Yield class, sets, median, percentiles and their ratio."""
-    name = f"bench-{os.getpid()}-{secrets.token_hex(4)}"
     value = bytes(1 << 20)
     taken: list[list[int]] = [[] for _ in CLASSES]
-    with Cache(name, size_mb=SIZE_MB) as cache:
+    with peer("lilcache").opened(SIZE_MB, folder) as verbs:
+        set_ = verbs.set
+        assert set_ is not None
         try:
             stream = drawn(random.Random(SEED))
             stored = 0
             while stored < WARM_BYTES:
                 _, key, size = next(stream)
-                cache.set(key, value[:size])
+                set_(key, value[:size])
                 stored += size
             gc.disable()
             for number in range(SETS):
@@ -64,11 +62,10 @@ def rows(folder: Path) -> Iterator[list[Any]]:
                 kind, key, size = next(stream)
                 what = value[:size]
                 began = time.perf_counter_ns()
-                cache.set(key, what)
+                set_(key, what)
                 taken[kind].append(time.perf_counter_ns() - began)
         finally:
             gc.enable()
-            cache.destroy()
     for title, times in zip(CLASSES, taken, strict=True):
         middle, p99, p999 = np.percentile(times, (50, 99, 99.9)) / 1000
         row: list[Any] = [title, f"{len(times):,}"]

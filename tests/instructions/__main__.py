@@ -97,12 +97,16 @@ def main() -> int:
             now = found[part].get(name, 0)
             rows.append((part, name, now, was, now / was))
             if not 0 < now <= was * ROOM:
-                wrong.append(f"{part}: {name} takes {now} instructions, budget {was}")
+                wrong.append(
+                    f"{part}: {name} takes {now} instructions, budget {was}: make it"
+                    " cheaper, or write the budget by --renew and say why"
+                )
     missing = {p: found[p].keys() - budget[p].keys() for p in budget}
     wrong += [f"{p}: {n} has no budget" for p, names in missing.items() for n in names]
     heads = ("", "call", "instructions", "budget", "ratio")
     print(tabulate(rows, heads, floatfmt=".2f"))
-    print("\n".join(wrong))
+    for line in wrong:
+        print(line)
     print(f"{len(rows)} calls counted, {time.monotonic() - began:.0f} s")
     return int(bool(wrong))
 
