@@ -43,7 +43,10 @@ def work(name: str, folder: Path, number: int, line: Connection) -> None:
         assert set_ is not None
         line.send(0)
         while (start := line.recv()) is not None:
-            time.sleep(max(0.0, start - time.monotonic()))
+            # Not asleep: those that are woken at one moment begin on one core, and
+            # are spread over the others only while they are already counted.
+            while time.monotonic() < start:
+                pass
             done = 0
             end = start + SECONDS
             while time.monotonic() < end:
