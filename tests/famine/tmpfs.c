@@ -134,6 +134,22 @@ static void shared_with_files(void) {
     }
 }
 
+/* Every other time it waits, longer from time to time, once with the file empty and once
+ * with it full: however slow the machine, an opening then meets enough room and too little.
+ * The times without a wait are those that race. */
+static void fill_and_empty(void) {
+    int fd = open("/dev/shm/others", O_RDWR | O_CREAT, 0600);
+    for (unsigned turn = 0;; turn++) {
+        unsigned wait_ms = turn % 2 ? turn : 0;
+        CHECK(fd >= 0 && !ftruncate(fd, 0));
+        lct_sleep_ms(wait_ms);
+        for (off_t at = 0; at < (off_t)(40 * MIB); at += MIB) {
+            posix_fallocate(fd, at, MIB); /* as far as it goes */
+        }
+        lct_sleep_ms(wait_ms);
+    }
+}
+
 static void open_beside_writer(void *argument) {
     (void)argument;
     int refusals = 0;
@@ -141,17 +157,11 @@ static void open_beside_writer(void *argument) {
     pid_t writer = fork();
     CHECK(writer >= 0);
     if (writer == 0) {
-        int fd = open("/dev/shm/others", O_RDWR | O_CREAT, 0600);
-        for (;;) {
-            CHECK(fd >= 0 && !ftruncate(fd, 0));
-            for (off_t at = 0; at < (off_t)(40 * MIB); at += MIB) {
-                posix_fallocate(fd, at, MIB); /* as far as it goes */
-            }
-        }
+        fill_and_empty();
     }
-    double until = lct_seconds() + 2;
+    double until = lct_seconds() + 25; /* the trial's alarm comes at 30 */
     while ((refusals == 0 || made == 0 || refusals + made < 40) &&
-           lct_seconds() < until + 15) {
+           lct_seconds() < until) {
         struct lilcache *cache;
         struct lilcache_error error;
         int status = famine_open(famine_name("tmpfs"), 40 * MIB, 0, &cache, &error);
