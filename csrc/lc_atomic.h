@@ -57,6 +57,11 @@ static inline void lc_add_relaxed(uint64_t *word, uint64_t delta) {
     __atomic_fetch_add(word, delta, __ATOMIC_RELAXED);
 }
 
+/* The sum. */
+static inline uint32_t lc_next_relaxed32(uint32_t *word) {
+    return __atomic_add_fetch(word, 1, __ATOMIC_RELAXED);
+}
+
 static inline void lc_add_release(uint64_t *word, uint64_t delta) {
     __atomic_fetch_add(word, delta, __ATOMIC_RELEASE);
 }

@@ -10,6 +10,14 @@
 #define LC_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define LC_CACHE_LINE  64
 
+/* Without a call at each use; musl takes no object with this model into a running
+ * process. */
+#ifdef __GLIBC__
+#define LC_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+#else
+#define LC_THREAD_LOCAL __thread
+#endif
+
 typedef uint64_t lc_hash64;
 
 static inline uint64_t lc_min64(uint64_t a, uint64_t b) { return a < b ? a : b; }

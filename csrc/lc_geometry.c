@@ -6,14 +6,18 @@
 
 #define GEOMETRY_FEW_ROWS (4ULL << 20)  /* below: rows for 64 processes */
 #define GEOMETRY_FEW_PINS (16ULL << 20) /* below: pins in 12 blocks per process */
+#define GEOMETRY_STRIPE   (16ULL << 20) /* of segment for each stripe of counters */
 
 /* Rows keep to whole lines. Enough pins for a process with views into a few dozen
  * blocks, few enough that the rows stay below a percent or so of the segment. */
 static void geometry_rows(struct lc_geometry *g, uint32_t row_count) {
     uint32_t most = g->size < GEOMETRY_FEW_ROWS ? 64 : LC_ROWS_MAX;
     g->row_count = row_count ? (uint32_t)lc_min64(row_count, 4096) : most;
-    g->row_pins = g->size < GEOMETRY_FEW_PINS ? 12 : 84;
-    g->row_bytes = (uint32_t)sizeof(struct shm_row) + g->row_pins * 8;
+    g->row_pins = g->size < GEOMETRY_FEW_PINS ? 12 : 76;
+    uint64_t stripes = lc_clamp64(g->size / GEOMETRY_STRIPE, 1, LC_ROW_STRIPES_MAX);
+    g->row_stripes = 1u << lc_log2(stripes);
+    g->row_bytes = (uint32_t)sizeof(struct shm_row) + g->row_pins * 8 +
+                   g->row_stripes * LC_CACHE_LINE;
 }
 
 static bool geometry_try(uint64_t size, uint64_t max_value, uint32_t row_count,

@@ -11,6 +11,7 @@ struct lc_geometry {
     uint32_t shard_count;
     uint32_t row_count;
     uint32_t row_pins;
+    uint32_t row_stripes; /* power of two */
     uint32_t row_bytes;
     uint32_t block_shift;
     uint32_t block_count;

@@ -43,6 +43,12 @@ struct lc_local_pin {
     uint32_t blocks; /* what it adds to rw_pinned_blocks */
 };
 
+/* Calls of the threads of one stripe: a line of their own, whatever lies before. */
+struct lc_pace {
+    uint64_t apart[7];
+    uint64_t calls;
+};
+
 #define LC_LOST_LEFT 2 /* lost, and everybody has been told */
 
 struct lc_segment {
@@ -55,6 +61,9 @@ struct lc_segment {
     uint32_t row_count;
     uint32_t row_bytes;
     uint32_t row_pins;
+    uint32_t row_stripes;
+    uint32_t stripe_mask;     /* of the bytes between the first stripe and one's own */
+    uint32_t row_counters_at; /* bytes from a row's start to its first stripe */
     uint64_t rows_at;
     struct lc_shard *shards;
 
@@ -81,9 +90,9 @@ struct lc_segment {
     uint64_t sweep_after_ms;   /* relaxed: monotonic; rate of sweeps */
     uint64_t claim_after_ms;   /* monotonic; rate of attempts to get a row */
     uint32_t lost;             /* set in a signal handler: LC_LOST_*; see lc_guard.h */
-    uint64_t calls;            /* paces the look whether the name is still there */
-    uint32_t references;       /* handles of this process; guarded by the registry */
-    struct lc_segment *next;   /* registry */
+    struct lc_pace pace[LC_ROW_STRIPES_MAX]; /* of the look whether the name is there */
+    uint32_t references;     /* handles of this process; guarded by the registry */
+    struct lc_segment *next; /* registry */
 };
 
 /* What lilcache_open hands out. Several may share one segment. */
@@ -96,6 +105,12 @@ static inline struct shm_row *lc_row_at(const struct lc_segment *segment,
                                         uint32_t row) {
     return (struct shm_row *)(segment->base + segment->rows_at +
                               (uint64_t)row * segment->row_bytes);
+}
+
+/* Those of the row's counters that lie so many bytes behind the first stripe. */
+static inline uint64_t *lc_row_counters(const struct lc_segment *segment,
+                                        struct shm_row *row, uint32_t stripe_at) {
+    return (uint64_t *)((uint8_t *)row + segment->row_counters_at + stripe_at);
 }
 
 static inline struct lc_shard *lc_shard_of(const struct lc_segment *segment,

@@ -4,7 +4,7 @@
  *     | shm_header: identity, hash key, geometry, ready word         |
  * 512 +--------------------------------------------------------------+
  *     | process rows, hd_row_count of hd_row_bytes                   |
- *     |   shm_row | pins: hd_row_pins words                          |
+ *     |   shm_row | pins: hd_row_pins words | counters, in stripes   |
  *     +--------------------------------------------------------------+  hd_shards_at
  *     | shard 0   shm_shard        lock, intent, epoch, counters     |
  *     |           shm_group[]      one per 128 KiB of shard          |
@@ -30,7 +30,7 @@
 
 #include "lc_base.h"
 
-#define LC_LAYOUT_VERSION 2
+#define LC_LAYOUT_VERSION 3
 #define LC_MAGIC          0x006568636163696cULL /* "licache\0", little endian */
 #define LC_READY          0x0079646165722d6cULL /* "l-ready\0" */
 
@@ -84,23 +84,25 @@ _Static_assert(sizeof(struct shm_header) <= LC_HEADER_BYTES,
 
 /* --- process rows ----------------------------------------------------------------- */
 
-#define LC_ROW_COUNTERS 8 /* the PROCESS rows of stats.def */
-#define LC_ROW_FREE     0
-#define LC_ROW_USED     1
+#define LC_ROW_COUNTERS    8 /* the PROCESS rows of stats.def */
+#define LC_ROW_STRIPES_MAX 8
+#define LC_ROW_FREE        0
+#define LC_ROW_USED        1
 
 /* Alive while its byte is locked (lc_row.c). Only the owner writes it; a sweeper that
- * holds the byte lock of a dead owner writes it too. */
+ * holds the byte lock of a dead owner writes it too. Behind the pins lie the counters:
+ * stripes of LC_ROW_COUNTERS words, a line each, so that threads count apart. */
 struct shm_row {
     uint64_t rw_state; /* [racy] LC_ROW_*; low half, claims so far in the high half */
     uint32_t rw_pid;   /* of the owner [W2] */
     uint32_t rw_pin_high;      /* [racy] pins at and above this index are 0 */
     uint64_t rw_pinned_blocks; /* [racy] blocks claimed by the pins; the quota's sum */
     uint64_t rw_start;         /* when the owner started; 0: unknown [W2] */
-    uint64_t rw_counter[LC_ROW_COUNTERS]; /* [racy] */
-    uint64_t rw_pin[];                    /* [racy] shard, block + 1; 0: none */
+    uint64_t rw_pin[];         /* [racy] shard, block + 1; 0: none */
 };
 
-_Static_assert(sizeof(struct shm_row) == 96, "row header and counters");
+_Static_assert(sizeof(struct shm_row) == 32, "pins and stripes fill whole lines");
+_Static_assert(LC_ROW_COUNTERS * 8 == LC_CACHE_LINE, "one line per stripe");
 
 #define LC_PIN_WORD(shard, block) ((uint64_t)(shard) << 32 | ((uint64_t)(block) + 1))
 

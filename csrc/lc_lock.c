@@ -55,13 +55,9 @@ struct lock_holder {
     bool died;                  /* the owner before, and nothing is whole yet */
 };
 
-/* Where it lies is a call in a shared object; without the empty asm the compiler makes
- * it at each use of the pointer. */
 static struct lock_holder *lock_me(void) {
-    static __thread struct lock_holder holder;
-    struct lock_holder *me = &holder;
-    __asm__("" : "+r"(me));
-    return me;
+    static LC_THREAD_LOCAL struct lock_holder holder;
+    return &holder;
 }
 
 static bool lock_is_ours(const pthread_mutex_t *mutex) {

@@ -24,6 +24,9 @@ static int mapping_view(struct lc_segment *segment, const struct lc_geometry *g,
     segment->row_count = g->row_count;
     segment->row_bytes = g->row_bytes;
     segment->row_pins = g->row_pins;
+    segment->row_stripes = g->row_stripes;
+    segment->stripe_mask = (g->row_stripes - 1) * LC_CACHE_LINE;
+    segment->row_counters_at = (uint32_t)sizeof(struct shm_row) + g->row_pins * 8;
     segment->rows_at = g->rows_at;
     segment->hash_key[0] = header->hd_hash_key[0];
     segment->hash_key[1] = header->hd_hash_key[1];

@@ -149,15 +149,8 @@ static int64_t read_pack(const struct lc_record *record) {
     return LILCACHE_PACK(lc_record_value_type(record), record->value_length);
 }
 
-static void read_add(struct lc_segment *segment, enum lc_row_counter which) {
-    struct shm_row *row = lc_row_mine(segment);
-    if (row) {
-        lc_add_relaxed(&row->rw_counter[which], 1);
-    }
-}
-
 void lc_read_count(struct lc_segment *segment, int64_t result) {
-    read_add(segment, result >= 0 ? LC_ROW_hits : LC_ROW_misses);
+    lc_row_count(segment, result >= 0 ? LC_ROW_hits : LC_ROW_misses);
 }
 
 /* Whether the record had expired when it was found. The clock is read later, when the
@@ -202,7 +195,7 @@ static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
         return alive;
     }
     if (!right) {
-        read_add(shard->segment, LC_ROW_corrupt_reads);
+        lc_row_count(shard->segment, LC_ROW_corrupt_reads);
         return LC_ABSENT;
     }
     *result = fits ? read_pack(record) : LILCACHE_TOO_LARGE;
@@ -244,7 +237,7 @@ int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void 
     }
     if (LC_UNLIKELY(verdict == LC_RETRY)) {
         if (lc_shard_enter(shard, 0) != LILCACHE_OK) {
-            read_add(segment, LC_ROW_contended_misses);
+            lc_row_count(segment, LC_ROW_contended_misses);
             return LILCACHE_MISS;
         }
         verdict = read_find_locked(shard, key, hit);
@@ -364,7 +357,7 @@ int lilcache_is_current(struct lilcache *cache,
         return LILCACHE_MISS;
     }
     read_note_hit(&hit);
-    read_add(segment, LC_ROW_hits);
+    lc_row_count(segment, LC_ROW_hits);
     return (int)lc_segment_told(segment, LILCACHE_OK);
 }
 
@@ -396,7 +389,7 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
             continue;
         }
         if (!right) {
-            read_add(segment, LC_ROW_corrupt_reads);
+            lc_row_count(segment, LC_ROW_corrupt_reads);
             return LILCACHE_MISS;
         }
         verdict = read_judge_expiry(&hit);
@@ -409,7 +402,7 @@ int lilcache_ttl(struct lilcache *cache, const void *key, size_t key_length,
         *ttl_ms = expires == UINT64_MAX ? -1 : (int64_t)(expires - hit.now);
         return (int)lc_segment_told(segment, LILCACHE_OK);
     }
-    read_add(segment, LC_ROW_contended_misses);
+    lc_row_count(segment, LC_ROW_contended_misses);
     return LILCACHE_MISS;
 }
 
@@ -430,7 +423,7 @@ static enum lc_verdict read_pin_racy(const struct lc_shard *shard, struct lc_hit
                 read_block_same(shard, hit);
     enum lc_verdict verdict = held ? read_judge_expiry(hit) : LC_RETRY;
     if (verdict == LC_HIT && !lc_append_verify(shard, &hit->record)) {
-        read_add(segment, LC_ROW_corrupt_reads);
+        lc_row_count(segment, LC_ROW_corrupt_reads);
         verdict = LC_ABSENT;
     }
     if (verdict != LC_HIT) {
@@ -466,11 +459,11 @@ int64_t lilcache_pin(struct lilcache *cache, const void *key, size_t key_length,
         }
     }
     if (verdict == LC_ABSENT) {
-        read_add(segment, LC_ROW_misses);
+        lc_row_count(segment, LC_ROW_misses);
         return lc_segment_told(segment, LILCACHE_MISS);
     }
     if (verdict == LC_RETRY || token < 0) {
-        read_add(segment, token < 0 ? LC_ROW_view_copies : LC_ROW_contended_misses);
+        lc_row_count(segment, token < 0 ? LC_ROW_view_copies : LC_ROW_contended_misses);
         return LILCACHE_NO_PIN;
     }
     if (lc_segment_told(segment, LILCACHE_OK) != LILCACHE_OK) {
@@ -479,7 +472,7 @@ int64_t lilcache_pin(struct lilcache *cache, const void *key, size_t key_length,
     }
     lc_pin_keep(segment, token);
     read_note_hit(&hit);
-    read_add(segment, LC_ROW_hits);
+    lc_row_count(segment, LC_ROW_hits);
     view->data = shard->heap + hit.record.value_at;
     view->length = hit.record.value_length;
     view->value_type = lc_record_value_type(&hit.record);

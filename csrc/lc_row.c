@@ -9,7 +9,6 @@
 #include <errno.h>
 
 #include "lc_atomic.h"
-#include "lc_counter.h"
 #include "lc_object.h"
 #include "lilcache.h"
 
@@ -47,10 +46,13 @@ static void row_clean(struct lc_segment *segment, struct shm_row *row) {
     }
     lc_store_relaxed(&row->rw_pinned_blocks, 0);
     lc_store_relaxed32(&row->rw_pin_high, 0);
-    for (uint32_t i = 0; i < LC_ROW_COUNTERS; i++) {
-        uint64_t count = lc_load_relaxed(&row->rw_counter[i]);
-        lc_store_relaxed(&row->rw_counter[i], 0);
-        lc_add_relaxed(&segment->header->hd_left[i], count);
+    for (uint32_t stripe = 0; stripe < segment->row_stripes; stripe++) {
+        uint64_t *counters = lc_row_counters(segment, row, stripe * LC_CACHE_LINE);
+        for (uint32_t i = 0; i < LC_ROW_COUNTERS; i++) {
+            uint64_t count = lc_load_relaxed(&counters[i]);
+            lc_store_relaxed(&counters[i], 0);
+            lc_add_relaxed(&segment->header->hd_left[i], count);
+        }
     }
 }
 
@@ -130,13 +132,23 @@ void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *
             lc_load_relaxed(&header->hd_left[LC_ROW_misses]);
     *sets = lc_load_relaxed(&header->hd_left[LC_ROW_sets]);
     for (uint32_t i = 0; i < segment->row_count; i++) {
-        const struct shm_row *row = lc_row_at(segment, i);
+        struct shm_row *row = lc_row_at(segment, i);
         if ((uint32_t)lc_load_relaxed(&row->rw_state) == LC_ROW_USED) {
-            *gets += lc_load_relaxed(&row->rw_counter[LC_ROW_hits]) +
-                     lc_load_relaxed(&row->rw_counter[LC_ROW_misses]);
-            *sets += lc_load_relaxed(&row->rw_counter[LC_ROW_sets]);
+            *gets += lc_row_sum(segment, row, LC_ROW_hits) +
+                     lc_row_sum(segment, row, LC_ROW_misses);
+            *sets += lc_row_sum(segment, row, LC_ROW_sets);
         }
     }
+}
+
+uint64_t lc_row_sum(const struct lc_segment *segment, struct shm_row *row,
+                    enum lc_row_counter which) {
+    uint64_t sum = 0;
+    for (uint32_t stripe = 0; stripe < segment->row_stripes; stripe++) {
+        uint32_t at = stripe * LC_CACHE_LINE;
+        sum += lc_load_relaxed(&lc_row_counters(segment, row, at)[which]);
+    }
+    return sum;
 }
 
 void lc_row_sweep_paced(struct lc_segment *segment) {
@@ -148,7 +160,8 @@ void lc_row_sweep_paced(struct lc_segment *segment) {
     }
 }
 
-static void row_claim_mine(struct lc_segment *segment) {
+int lc_row_claim_mine(struct lc_segment *segment) {
+    uint32_t *row = (uint32_t *)&segment->row;
     uint64_t now = lc_os_monotonic_ms();
     pthread_mutex_lock(&segment->pin_mutex);
     if (segment->row < 0 && now >= segment->claim_after_ms) {
@@ -160,21 +173,11 @@ static void row_claim_mine(struct lc_segment *segment) {
         if (lock_fd >= 0) {
             segment->lock_fd = lock_fd;
             int failed;
-            int row = lc_row_claim(segment, lock_fd, &failed);
-            __atomic_store_n(&segment->row, row < 0 ? -1 : row, __ATOMIC_RELEASE);
+            int claimed = lc_row_claim(segment, lock_fd, &failed);
+            /* Release: the row is clean for whoever sees its number. */
+            lc_store_release32(row, claimed < 0 ? UINT32_MAX : (uint32_t)claimed);
         }
     }
     pthread_mutex_unlock(&segment->pin_mutex);
-}
-
-struct shm_row *lc_row_mine(struct lc_segment *segment) {
-    int row = __atomic_load_n(&segment->row, __ATOMIC_ACQUIRE);
-    if (LC_UNLIKELY(row < 0)) {
-        row_claim_mine(segment);
-        row = __atomic_load_n(&segment->row, __ATOMIC_ACQUIRE);
-        if (row < 0) {
-            return NULL;
-        }
-    }
-    return lc_row_at(segment, (uint32_t)row);
+    return (int)lc_load_acquire32(row);
 }

@@ -6,7 +6,9 @@
 #ifndef LC_ROW_H
 #define LC_ROW_H
 
+#include "lc_counter.h"
 #include "lc_handle.h"
+#include "lc_stripe.h"
 
 /* Lock bytes lie past every segment: OFD locks need no bytes behind them. */
 #define LC_CREATE_BYTE (1ULL << 40)
@@ -31,11 +33,37 @@ void lc_row_sweep(struct lc_segment *segment);
 /* Gets and sets of all processes so far, roughly. */
 void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *sets);
 
+/* A counter of the row, over all its stripes. */
+uint64_t lc_row_sum(const struct lc_segment *segment, struct shm_row *row,
+                    enum lc_row_counter which);
+
 /* The same, at most ten times a second; for calls that found pins in their way. */
 void lc_row_sweep_paced(struct lc_segment *segment);
 
-/* This process's row, claimed now if it has none (a forked child at its first call).
- * NULL: none to be had; the caller does without. */
-struct shm_row *lc_row_mine(struct lc_segment *segment);
+/* Claim a row for this process, as a forked child at its first call has none. Its
+ * number, or -1: none to be had. */
+int lc_row_claim_mine(struct lc_segment *segment);
+
+/* This process's row. NULL: none to be had; the caller does without. */
+static inline struct shm_row *lc_row_mine(struct lc_segment *segment) {
+    /* Acquire: pairs with the release in lc_row_claim_mine. */
+    int row = (int)lc_load_acquire32((const uint32_t *)&segment->row);
+    if (LC_UNLIKELY(row < 0)) {
+        row = lc_row_claim_mine(segment);
+        if (row < 0) {
+            return NULL;
+        }
+    }
+    return lc_row_at(segment, (uint32_t)row);
+}
+
+/* Count one more in this process's row, if it has one. */
+static inline void lc_row_count(struct lc_segment *segment, enum lc_row_counter which) {
+    struct shm_row *row = lc_row_mine(segment);
+    if (row) {
+        uint64_t *counters = lc_row_counters(segment, row, lc_stripe_at(segment));
+        lc_add_relaxed(&counters[which], 1);
+    }
+}
 
 #endif

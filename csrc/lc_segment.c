@@ -31,6 +31,7 @@
 #include "lc_object.h"
 #include "lc_room.h"
 #include "lc_row.h"
+#include "lc_stripe.h"
 
 #define SEGMENT_CREATE_WAIT_MS 10000
 #define SEGMENT_OPEN_TRIES     1000 /* against names that come and go */
@@ -453,8 +454,9 @@ int lc_segment_alive(struct lc_segment *segment) {
         lc_fork_child_now();
     }
     /* A plain count: threads may lose steps of it, it only sets a pace. */
-    uint64_t calls = lc_load_relaxed(&segment->calls) + 1;
-    lc_store_relaxed(&segment->calls, calls);
+    struct lc_pace *pace = &segment->pace[lc_stripe_at(segment) / LC_CACHE_LINE];
+    uint64_t calls = lc_load_relaxed(&pace->calls) + 1;
+    lc_store_relaxed(&pace->calls, calls);
     if (LC_UNLIKELY(calls % SEGMENT_NAME_CHECK == 0) && !segment->anonymous) {
         struct lc_os_file file;
         if (lc_os_stat(segment->fd, &file) == 0 && file.links == 0 &&

@@ -4,6 +4,7 @@
 #include "lc_counter.h"
 #include "lc_index.h"
 #include "lc_pin.h"
+#include "lc_row.h"
 #include "lc_segment.h"
 #include "lc_shard.h"
 
@@ -114,9 +115,9 @@ int lilcache_stats(struct lilcache *cache, uint64_t *out, int count) {
         process[c] = lc_load_relaxed(&segment->header->hd_left[c]);
     }
     for (uint32_t i = 0; i < segment->row_count; i++) {
-        const struct shm_row *row = lc_row_at(segment, i);
+        struct shm_row *row = lc_row_at(segment, i);
         for (int c = 0; c < LC_ROW_COUNTERS; c++) {
-            process[c] += lc_load_relaxed(&row->rw_counter[c]);
+            process[c] += lc_row_sum(segment, row, (enum lc_row_counter)c);
         }
         values[STATS_processes] +=
             (uint32_t)lc_load_relaxed(&row->rw_state) == LC_ROW_USED;

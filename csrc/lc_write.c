@@ -82,13 +82,6 @@ static void write_leave(struct lc_shard *shard, int status) {
     }
 }
 
-static void write_count(struct lc_segment *segment, enum lc_row_counter which) {
-    struct shm_row *row = lc_row_mine(segment);
-    if (row) {
-        lc_add_relaxed(&row->rw_counter[which], 1);
-    }
-}
-
 /* Whether the record matches its checksum; a mismatch is counted. value: a copy of what
  * it holds, or NULL. */
 static bool write_verify_locked(const struct lc_shard *shard, const struct lc_key *key,
@@ -96,7 +89,7 @@ static bool write_verify_locked(const struct lc_shard *shard, const struct lc_ke
     bool right = lc_append_verify_copy(shard, record, key->bytes,
                                        value ? value : shard->heap + record->value_at);
     if (!right) {
-        write_count(shard->segment, LC_ROW_corrupt_reads);
+        lc_row_count(shard->segment, LC_ROW_corrupt_reads);
     }
     return right;
 }
@@ -390,7 +383,7 @@ int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
         }
     }
     if (status == LILCACHE_OK) {
-        write_count(segment, LC_ROW_sets);
+        lc_row_count(segment, LC_ROW_sets);
     }
     return (int)lc_segment_told(segment, status);
 }
@@ -459,7 +452,7 @@ int lc_write_delete(struct lc_segment *segment, const struct lc_key *key,
     status = write_unlink_locked(shard, &spot);
     write_leave(shard, status);
     if (status == LILCACHE_OK) {
-        write_count(segment, LC_ROW_deletes);
+        lc_row_count(segment, LC_ROW_deletes);
     }
     return (int)lc_segment_told(segment, status);
 }
@@ -513,7 +506,7 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
         lc_read_count(cache->segment, result);
     }
     if (result >= 0) {
-        write_count(cache->segment, LC_ROW_deletes);
+        lc_row_count(cache->segment, LC_ROW_deletes);
     }
     return lc_segment_told(cache->segment, result);
 }
@@ -664,7 +657,7 @@ static int write_incr(struct lilcache *cache, const void *key, size_t key_length
         write_leave(shard, status);
     }
     if (status == LILCACHE_OK) {
-        write_count(cache->segment, LC_ROW_sets);
+        lc_row_count(cache->segment, LC_ROW_sets);
     }
     return (int)lc_segment_told(cache->segment, status);
 }

@@ -110,7 +110,7 @@ TEST(rows_of_the_dead_are_wiped, 30) {
         raise(SIGKILL);
     }
     CHECK(waitpid(child, NULL, 0) == child);
-    const struct shm_row *row = row_of(cache, 1 - mine);
+    struct shm_row *row = row_of(cache, 1 - mine);
     CHECK_EQ((uint32_t)row->rw_state, LC_ROW_USED);
     CHECK(row->rw_pin[0] != 0);
     CHECK_EQ(row->rw_pin_high, 1);
@@ -123,7 +123,7 @@ TEST(rows_of_the_dead_are_wiped, 30) {
     CHECK_EQ(row->rw_pin_high, 0);
     CHECK_EQ(row->rw_pinned_blocks, 0);
     for (uint32_t i = 0; i < LC_ROW_COUNTERS; i++) {
-        CHECK_EQ(row->rw_counter[i], 0);
+        CHECK_EQ(lc_row_sum(cache->segment, row, (enum lc_row_counter)i), 0);
     }
     lilcache_close(cache);
 }
@@ -144,6 +144,50 @@ TEST(forked_children_that_die_leave_no_row_taken, 30) {
     CHECK_EQ(lilcache_process_row(cache), mine);
     CHECK_EQ(row_of(cache, mine)->rw_pid, getpid());
     CHECK_EQ(ct_stat(cache, "sets"), ROUNDS);
+    lilcache_close(cache);
+}
+
+static void *store_and_leave(void *cache) {
+    store(cache, 1);
+    return NULL;
+}
+
+static void store_in_threads(struct lilcache *cache, uint32_t count) {
+    pthread_t thread;
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK(!pthread_create(&thread, NULL, store_and_leave, cache));
+        CHECK(!pthread_join(thread, NULL));
+    }
+}
+
+/* One behind the other they take one stripe after the other, so none is left out. */
+TEST(threads_count_in_stripes_of_their_own, 30) {
+    struct lilcache *cache = ct_open(64 << 20);
+    struct lc_segment *segment = cache->segment;
+    CHECK(segment->row_stripes > 1);
+    store_in_threads(cache, segment->row_stripes);
+    struct shm_row *row = lc_row_mine(segment);
+    for (uint32_t stripe = 0; stripe < segment->row_stripes; stripe++) {
+        uint32_t at = stripe * LC_CACHE_LINE;
+        CHECK_EQ(lc_row_counters(segment, row, at)[LC_ROW_sets], 1);
+    }
+    CHECK_EQ(ct_stat(cache, "sets"), segment->row_stripes);
+    lilcache_close(cache);
+}
+
+TEST(what_threads_counted_outlives_their_process, 30) {
+    const char *name = lct_name("threads");
+    struct lilcache *cache = ct_open_named(name, 64 << 20, 0);
+    uint32_t stripes = cache->segment->row_stripes;
+    pid_t child = fork();
+    if (child == 0) {
+        store_in_threads(cache, stripes);
+        raise(SIGKILL);
+    }
+    CHECK(waitpid(child, NULL, 0) == child);
+    lc_row_sweep(cache->segment);
+    CHECK_EQ(ct_stat(cache, "processes"), 1);
+    CHECK_EQ(ct_stat(cache, "sets"), stripes);
     lilcache_close(cache);
 }
 
@@ -169,7 +213,7 @@ TEST(rows_of_the_living_are_never_taken, 30) {
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(row_of(cache, rows[i])->rw_pid, stays[i]);
         CHECK_EQ(row_of(cache, rows[i])->rw_state, states[i]);
-        CHECK_EQ(row_of(cache, rows[i])->rw_counter[LC_ROW_sets], 1);
+        CHECK_EQ(lc_row_sum(cache->segment, row_of(cache, rows[i]), LC_ROW_sets), 1);
     }
     kill_and_wait(stays[0]);
     kill_and_wait(stays[1]);

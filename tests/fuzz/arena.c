@@ -125,7 +125,7 @@ void arena_enter(const struct arena *arena) {
     segment->sweep_wanted = arena->handle.sweep_wanted;
     segment->sweep_after_ms = arena->handle.sweep_after_ms;
     segment->claim_after_ms = arena->handle.claim_after_ms;
-    segment->calls = arena->handle.calls;
+    memcpy(segment->pace, arena->handle.pace, sizeof segment->pace);
 }
 
 void arena_put_back(uint8_t *base, const uint8_t *saved) {

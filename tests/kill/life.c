@@ -8,6 +8,7 @@
 #include <fcntl.h>
 
 #include "lc_row.h"
+#include "lc_stripe.h"
 
 #define KEYS  40
 #define BYTES 500
@@ -90,7 +91,9 @@ static bool act_fails(enum act act) {
 static void spoil(enum act act, const char *object, struct lilcache *cache) {
     if (act == GONE) {
         CHECK(shm_unlink(object) == 0);
-        cache->segment->calls = UINT64_MAX; /* it is not looked up at each call */
+        struct lc_segment *segment = cache->segment;
+        /* It is not looked up at each call. */
+        segment->pace[lc_stripe_at(segment) / LC_CACHE_LINE].calls = UINT64_MAX;
     } else {
         int fd = shm_open(object, O_RDWR, 0);
         CHECK(fd >= 0 && ftruncate(fd, CUT_BYTES) == 0 && close(fd) == 0);

@@ -53,7 +53,15 @@ C_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"lc_layout", "lc_room", "lc_error"}),
     frozenset({"lc_handle"}),
     frozenset(
-        {"lc_lock", "lc_crash", "lc_counter", "lc_object", "lc_record", "lc_guard"}
+        {
+            "lc_lock",
+            "lc_crash",
+            "lc_counter",
+            "lc_stripe",
+            "lc_object",
+            "lc_record",
+            "lc_guard",
+        }
     ),
     frozenset({"lc_block", "lc_row", "lc_geometry"}),
     frozenset({"lc_append", "lc_pages", "lc_pin", "lc_fork", "lc_header"}),

@@ -7,7 +7,7 @@
 #include "lc_row.h"
 #include "stress.h"
 
-#define READ_MANY 16
+#define READ_MANY       16
 #define READ_LOST_TRIES 200
 
 static const enum lc_shard_counter read_counter[] = {
@@ -35,8 +35,9 @@ static void read_sample(const struct actor *actor, uint64_t counters[READ_COUNTE
 }
 
 static uint64_t read_contended(struct actor *actor) {
-    struct shm_row *row = lc_row_mine(actor->cache->segment);
-    return row ? lc_load_relaxed(&row->rw_counter[LC_ROW_contended_misses]) : 0;
+    struct lc_segment *segment = actor->cache->segment;
+    struct shm_row *row = lc_row_mine(segment);
+    return row ? lc_row_sum(segment, row, LC_ROW_contended_misses) : 0;
 }
 
 bool key_is_owned(const struct actor *actor, uint32_t key, uint32_t *owner) {
