@@ -9,6 +9,8 @@
 #define LC_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define LC_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define LC_CACHE_LINE  64
+/* What the compiler takes for too large to be inlined everywhere, and is faster so. */
+#define LC_INLINE inline __attribute__((always_inline))
 
 /* Without a call at each use; musl takes no object with this model into a running
  * process. */

@@ -53,6 +53,13 @@ static inline bool lc_group_open(const struct lc_shard *shard, uint64_t dir,
     return true;
 }
 
+/* Where the number of the bucket's page stands, or would if it is the first page's. */
+static inline const uint32_t *lc_group_number(const struct lc_group *group,
+                                              uint32_t bucket) {
+    uint32_t page = (bucket + group->lines) / LC_PAGE_LINES;
+    return &group->list[page == 0 ? 0 : page - 1];
+}
+
 /* NULL: damaged, or the page list was overwritten meanwhile. */
 static inline struct shm_bucket *lc_group_bucket(const struct lc_shard *shard,
                                                  const struct lc_group *group,

@@ -7,33 +7,42 @@
 #include "lc_shard.h"
 #include "lc_write.h"
 
+/* Reads begun at a time: enough to hide the way to memory, and few enough that what was
+ * fetched first is still in the processor's cache when it is read. */
+#define MANY_READS 32
+
 int64_t lilcache_get_many(struct lilcache *cache, size_t count, const void *keys,
                           const uint32_t *key_lengths, const uint8_t *key_types,
                           void *out, size_t cap, int64_t *results) {
     struct lc_segment *segment = cache->segment;
-    struct lc_hit hit;
+    struct lc_read reads[MANY_READS];
     const uint8_t *at = keys;
     uint8_t *to = out;
     int64_t hits = 0;
     int status = lc_segment_alive(segment);
-    for (size_t i = 0; i < count; i++) {
-        struct lc_key key;
-        int made = status
-                       ? status
-                       : lc_key_make(segment, at, key_lengths[i], key_types[i], &key);
-        at += key_lengths[i];
-        if (made != LILCACHE_OK) {
-            results[i] = made;
-            continue;
+    for (size_t done = 0; done < count;) {
+        size_t end = count - done < MANY_READS ? count : done + MANY_READS;
+        size_t made = 0;
+        for (size_t i = done; i < end; i++) {
+            results[i] = status ? status
+                                : lc_key_make(segment, at, key_lengths[i], key_types[i],
+                                              &reads[made].key);
+            at += key_lengths[i];
+            made += results[i] == LILCACHE_OK;
         }
-        results[i] = lc_read_copy(segment, &key, to, cap, &hit);
-        if (results[i] >= 0) {
-            to += LILCACHE_LENGTH(results[i]);
-            cap -= LILCACHE_LENGTH(results[i]);
-            hits++;
-        }
-        if (results[i] != LILCACHE_TOO_LARGE) {
-            lc_read_count(segment, results[i]);
+        lc_read_begin(segment, reads, made);
+        made = 0;
+        for (; done < end; done++) {
+            if (results[done] != LILCACHE_OK) {
+                continue;
+            }
+            int64_t result = lc_read_finish(segment, &reads[made++], to, cap);
+            if (result >= 0) {
+                to += LILCACHE_LENGTH(result);
+                cap -= LILCACHE_LENGTH(result);
+                hits++;
+            }
+            results[done] = result;
         }
     }
     return hits;

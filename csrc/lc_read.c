@@ -88,25 +88,37 @@ static enum lc_verdict read_slot_racy(const struct lc_shard *shard,
     return LC_HIT;
 }
 
-/* A hit is not checked against the block's generation yet: read_block_same does that
- * once the bytes are copied or pinned. */
-static enum lc_verdict read_find_racy(const struct lc_shard *shard,
-                                      const struct lc_key *key, struct lc_hit *hit) {
-    uint64_t tag = lc_tag_of(key->hash);
-    struct lc_group group;
+/* The group's pages, and where in them to begin. False: there are none. */
+static LC_INLINE bool read_begin_racy(const struct lc_shard *shard,
+                                      const struct lc_key *key, struct lc_hit *hit,
+                                      struct lc_walk *walk) {
     /* Acquire: pairs with the store of sh_epoch in clear. */
     hit->epoch = lc_load_acquire(&shard->ctl->sh_epoch);
     hit->group = &shard->groups[lc_group_of(shard, key->hash)];
     /* Acquire: both pair with group_rebuild. */
     hit->changes = lc_load_acquire(&hit->group->gr_changes);
     hit->dir = lc_load_acquire(&hit->group->gr_dir);
-    if (!lc_group_open(shard, hit->dir, &group)) {
-        return LC_ABSENT;
+    if (!lc_group_open(shard, hit->dir, &walk->group)) {
+        return false;
     }
-    uint32_t at = lc_group_home(&group, tag);
+    walk->at = lc_group_home(&walk->group, lc_tag_of(key->hash));
+    return true;
+}
+
+static struct shm_bucket *read_bucket_racy(const struct lc_shard *shard,
+                                           const struct lc_walk *walk) {
+    return LC_RACY(page_list, lc_group_bucket(shard, &walk->group, walk->at));
+}
+
+/* From bucket to bucket. A hit is not checked against the block's generation yet:
+ * read_block_same does that once the bytes are copied or pinned. */
+static LC_INLINE enum lc_verdict read_walk_racy(const struct lc_shard *shard,
+                                                const struct lc_key *key,
+                                                struct lc_hit *hit,
+                                                struct lc_walk *walk) {
+    uint64_t tag = lc_tag_of(key->hash);
     for (uint32_t distance = 0; distance <= LC_PROBE_MAX; distance++) {
-        struct shm_bucket *bucket =
-            LC_RACY(page_list, lc_group_bucket(shard, &group, at));
+        struct shm_bucket *bucket = read_bucket_racy(shard, walk);
         if (!bucket) {
             return LC_RETRY;
         }
@@ -131,9 +143,17 @@ static enum lc_verdict read_find_racy(const struct lc_shard *shard,
         if (lc_overflow_of(overflow, tag) == 0) {
             break;
         }
-        at = lc_group_after(&group, at);
+        walk->at = lc_group_after(&walk->group, walk->at);
     }
     return read_pages_same(hit) ? LC_ABSENT : LC_RETRY;
+}
+
+static enum lc_verdict read_find_racy(const struct lc_shard *shard,
+                                      const struct lc_key *key, struct lc_hit *hit) {
+    struct lc_walk walk;
+    return read_begin_racy(shard, key, hit, &walk)
+               ? read_walk_racy(shard, key, hit, &walk)
+               : LC_ABSENT;
 }
 
 /* Raise the hit bits, unless they are full. A compare-and-swap, since the page may have
@@ -221,8 +241,10 @@ static enum lc_verdict read_find_locked(struct lc_shard *shard,
     return visible ? LC_HIT : LC_ABSENT;
 }
 
-int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void *out,
-                     size_t cap, struct lc_hit *hit) {
+/* walk: where the first try begins, if it has begun; written otherwise. */
+static LC_INLINE int64_t read_copy(struct lc_segment *segment, const struct lc_key *key,
+                                   void *out, size_t cap, struct lc_hit *hit,
+                                   struct lc_walk *walk, bool begun) {
     struct lc_shard *shard = lc_shard_of(segment, key->hash);
     int64_t result = LILCACHE_MISS;
     enum lc_verdict verdict = LC_RETRY;
@@ -230,7 +252,11 @@ int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void 
     hit->shard = shard;
     hit->before = 0;
     for (int tries = 0; verdict == LC_RETRY && tries < READ_TRIES; tries++) {
-        verdict = read_find_racy(shard, key, hit);
+        verdict = LC_ABSENT;
+        if (begun || read_begin_racy(shard, key, hit, walk)) {
+            verdict = read_walk_racy(shard, key, hit, walk);
+        }
+        begun = false;
         if (verdict == LC_HIT) {
             verdict = read_bytes_racy(shard, key, hit, out, cap, &result);
         }
@@ -253,6 +279,64 @@ int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void 
     return lc_segment_told(segment, result);
 }
 
+/* Where the key's record probably is, for the processor to fetch: behind the first slot
+ * with its tag. */
+static void read_fetch_record(const struct lc_shard *shard, const struct lc_key *key,
+                              const struct shm_bucket *bucket) {
+    for (uint32_t i = 0; i < LC_BUCKET_SLOTS; i++) {
+        uint64_t word =
+            LC_RACY(bucket_slot_ahead, lc_load_relaxed(&bucket->bk_slot[i]));
+        uint64_t offset = lc_slot_offset(word);
+        if (lc_slot_is_live_with_tag(word, lc_tag_of(key->hash)) &&
+            offset < shard->heap_bytes) {
+            __builtin_prefetch(&shard->blocks[lc_block_of(shard, offset)]);
+            __builtin_prefetch(shard->heap + offset);
+            __builtin_prefetch(shard->heap + offset + LC_CACHE_LINE);
+            return;
+        }
+    }
+}
+
+void lc_read_begin(struct lc_segment *segment, struct lc_read *reads, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const struct lc_shard *shard = lc_shard_of(segment, reads[i].key.hash);
+        __builtin_prefetch(&shard->groups[lc_group_of(shard, reads[i].key.hash)]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct lc_read *read = &reads[i];
+        const struct lc_shard *shard = lc_shard_of(segment, read->key.hash);
+        read->begun = read_begin_racy(shard, &read->key, &read->hit, &read->walk);
+        if (read->begun) {
+            __builtin_prefetch(lc_group_number(&read->walk.group, read->walk.at));
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct lc_read *read = &reads[i];
+        const struct lc_shard *shard = lc_shard_of(segment, read->key.hash);
+        read->bucket = read->begun ? read_bucket_racy(shard, &read->walk) : NULL;
+        if (read->bucket) {
+            __builtin_prefetch(read->bucket);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct lc_read *read = &reads[i];
+        if (read->bucket) {
+            read_fetch_record(lc_shard_of(segment, read->key.hash), &read->key,
+                              read->bucket);
+        }
+    }
+}
+
+int64_t lc_read_finish(struct lc_segment *segment, struct lc_read *read, void *out,
+                       size_t cap) {
+    int64_t result =
+        read_copy(segment, &read->key, out, cap, &read->hit, &read->walk, read->begun);
+    if (result != LILCACHE_TOO_LARGE) { /* the caller comes again, and counts then */
+        lc_read_count(segment, result);
+    }
+    return result;
+}
+
 static int64_t read_whole(struct lilcache *cache, const void *key, size_t key_length,
                           int key_type, void *out, size_t cap, struct lc_hit *hit) {
     struct lc_segment *segment = cache->segment;
@@ -264,7 +348,8 @@ static int64_t read_whole(struct lilcache *cache, const void *key, size_t key_le
     if (LC_UNLIKELY(status != LILCACHE_OK)) {
         return status;
     }
-    int64_t result = lc_read_copy(segment, &made, out, cap, hit);
+    struct lc_walk walk;
+    int64_t result = read_copy(segment, &made, out, cap, hit, &walk, false);
     if (result != LILCACHE_TOO_LARGE) { /* the caller comes again, and counts then */
         lc_read_count(segment, result);
     }

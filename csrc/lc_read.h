@@ -34,11 +34,32 @@ enum lc_verdict { LC_HIT, LC_ABSENT, LC_RETRY };
 int lc_key_make(const struct lc_segment *segment, const void *key, size_t length,
                 int type, struct lc_key *out);
 
-/* Copy the value: packed result, MISS or TOO_LARGE. *hit is what was found. */
-int64_t lc_read_copy(struct lc_segment *segment, const struct lc_key *key, void *out,
-                     size_t cap, struct lc_hit *hit);
-
 /* Count a get of this process. */
 void lc_read_count(struct lc_segment *segment, int64_t result);
+
+/* --- several at once -------------------------------------------------------------- */
+
+/* The group's pages as they were, and the bucket to look into next. */
+struct lc_walk {
+    struct lc_group group;
+    uint32_t at;
+};
+
+/* A get under way. */
+struct lc_read {
+    struct lc_key key; /* the caller's */
+    struct lc_hit hit;
+    struct lc_walk walk;
+    struct shm_bucket *bucket; /* the first; may be NULL */
+    bool begun;
+};
+
+/* Begin reads whose keys are made: each step for all of them, so that the processor
+ * fetches what the next one looks at for many keys at a time. */
+void lc_read_begin(struct lc_segment *segment, struct lc_read *reads, size_t count);
+
+/* Copy the value, and count: packed result, MISS or TOO_LARGE. */
+int64_t lc_read_finish(struct lc_segment *segment, struct lc_read *read, void *out,
+                       size_t cap);
 
 #endif

@@ -12,6 +12,7 @@
  *
  * Types and methods belong to a module, of which each interpreter has its own. */
 #define PY_SSIZE_T_CLEAN
+#include "_fast_batch.h"
 #include "_fast_port.h"
 #include "_fast_values.h"
 
@@ -410,20 +411,65 @@ static int get_into(Verbs *self, PyObject *key_object, PyObject *found) {
     return failed;
 }
 
+/* Adds what a batch has found to `found`; as get_into. */
+static int get_batch(Verbs *self, struct batch *batch, char *out, PyObject *found) {
+    int failed = 0;
+    batch_read(batch, self->port->cache, out);
+    for (Py_ssize_t i = 0; !failed && i < batch->count; i++) {
+        int64_t result = batch->results[i];
+        PyObject *key = batch->objects[i];
+        if (result == LILCACHE_MISS) {
+            continue;
+        }
+        if (result < 0 || !cache_of(self)) { /* too long for `out`, or closed by now */
+            failed = get_into(self, key, found);
+            continue;
+        }
+        PyObject *value = value_of(self, &batch->texts[i], result, out);
+        failed = value ? PyDict_SetItem(found, key, value) : -1;
+        Py_XDECREF(value);
+        out += LILCACHE_LENGTH(result);
+    }
+    return failed;
+}
+
+/* Adds the values of all keys to `found`; as get_into. */
+static int get_all_into(Verbs *self, PyObject *keys, PyObject *found) {
+    struct batch batch;
+    int failed = 0;
+    char *out = malloc(BATCH_OUT_BYTES);
+    if (!out) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    /* Its size anew each time: decoding runs any code. */
+    for (Py_ssize_t i = 0; !failed && i < PySequence_Size(keys);) {
+        batch.count = 0;
+        if (cache_of(self) && !self->port->copies.sets) {
+            batch_fill(&batch, keys, i);
+        }
+        if (batch.count > 0) {
+            failed = get_batch(self, &batch, out, found);
+            batch_drop(&batch);
+            i += batch.count;
+        } else {
+            PyObject *key = PySequence_GetItem(keys, i++);
+            failed = key ? get_into(self, key, found) : -1;
+            Py_XDECREF(key);
+        }
+    }
+    free(out);
+    return failed;
+}
+
 static PyObject *verbs_get_many(Verbs *self, PyObject *const *args, Py_ssize_t count,
                                 PyObject *keywords) {
     bool hot =
         cache_of(self) && !keywords && count == 1 &&
         (Py_IS_TYPE(args[0], &PyList_Type) || Py_IS_TYPE(args[0], &PyTuple_Type));
     PyObject *found = hot ? PyDict_New() : NULL;
-    /* Its size anew each time: decoding runs any code. */
-    for (Py_ssize_t i = 0; found && i < PySequence_Size(args[0]); i++) {
-        PyObject *key = PySequence_GetItem(args[0], i);
-        int failed = key ? get_into(self, key, found) : -1;
-        Py_XDECREF(key);
-        if (failed) {
-            Py_CLEAR(found);
-        }
+    if (found && get_all_into(self, args[0], found)) {
+        Py_CLEAR(found);
     }
     return found || PyErr_Occurred()
                ? found

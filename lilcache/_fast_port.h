@@ -10,6 +10,9 @@
  */
 #define CORE(X)                                                                        \
     X(int64_t, get, (struct lilcache *, const void *, size_t, int, void *, size_t))    \
+    X(int64_t, get_many,                                                               \
+      (struct lilcache *, size_t, const void *, const uint32_t *, const uint8_t *,     \
+       void *, size_t, int64_t *))                                                     \
     X(int64_t, get_version,                                                            \
       (struct lilcache *, const void *, size_t, int, void *, size_t,                   \
        struct lilcache_version *))                                                     \

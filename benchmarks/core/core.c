@@ -5,7 +5,8 @@
  * So many keys of 16 bytes with values of 100, in an order that no prefetcher guesses;
  * each thread goes through all of them, from a place of its own. Prints one line of
  * JSON: nanoseconds a call of the best round of each verb, all threads at work, and the
- * calls a second of all threads together in that round. */
+ * calls a second of all threads together in that round. get_many asks for BATCH keys at
+ * a time; one key of it is a call. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,13 +19,14 @@
 
 #define KEY_BYTES   16
 #define VALUE_BYTES 100
+#define BATCH       50
 #define VALUE_TYPE  0 /* the caller's: bytes of Python */
 #define THREADS_MAX 64
 #define CALLS_LEAST 200000 /* of a thread in a round: long against starting it */
 
-enum verb { GET, MISS, SET, VERBS };
+enum verb { GET, GET_MANY, MISS, SET, VERBS };
 
-static const char *const names[VERBS] = {"get", "miss", "set"};
+static const char *const names[VERBS] = {"get", "get_many", "miss", "set"};
 
 static struct lilcache *cache;
 static char (*keys)[KEY_BYTES];
@@ -71,15 +73,35 @@ static void call(enum verb verb, const char *key) {
     }
 }
 
+/* The next keys from this place on; how many. */
+static uint64_t call_many(uint64_t at) {
+    static const uint32_t lengths[BATCH] = {[0 ... BATCH - 1] = KEY_BYTES};
+    static const uint8_t types[BATCH] = {[0 ... BATCH - 1] = LILCACHE_KEY_STR};
+    char out[BATCH * VALUE_BYTES];
+    int64_t results[BATCH];
+    uint64_t count = entries - at < BATCH ? entries - at : BATCH;
+    int64_t hits = lilcache_get_many(cache, count, keys[at], lengths, types, out,
+                                     sizeof out, results);
+    if (hits != (int64_t)count) {
+        fail("get_many", LILCACHE_MISS);
+    }
+    return count;
+}
+
 static void *work(void *argument) {
     struct share *share = argument;
     uint64_t at = share->from;
     uint64_t calls = calls_of_a_thread();
     pthread_barrier_wait(&barrier);
     double began = now();
-    for (uint64_t i = 0; i < calls; i++) {
-        call(share->verb, keys[at]);
-        at = at + 1 == entries ? 0 : at + 1;
+    for (uint64_t i = 0, done; i < calls; i += done) {
+        done = 1;
+        if (share->verb == GET_MANY) {
+            done = call_many(at);
+        } else {
+            call(share->verb, keys[at]);
+        }
+        at = at + done == entries ? 0 : at + done;
     }
     share->seconds = now() - began;
     return NULL;

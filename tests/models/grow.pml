@@ -196,7 +196,7 @@ retry:
         if
         INSTEAD(changes_late, LOAD(ACQUIRE, DIR, dir); LOAD(ACQUIRE, CHANGES, changes))
         :: else ->
-            /* @code csrc/lc_read.c read_find_racy */
+            /* @code csrc/lc_read.c read_begin_racy */
             LOAD(WEAK(changes_load, ACQUIRE), CHANGES, changes); /* lc_load_acquire(&hit->group->gr_changes) */
             LOAD(WEAK(dir_load, ACQUIRE), DIR, dir) /* lc_load_acquire(&hit->group->gr_dir) */
         fi;
@@ -209,7 +209,7 @@ retry:
         if
         :: page == GARBAGE -> word = 0
         :: else ->
-            /* @code csrc/lc_read.c read_find_racy */
+            /* @code csrc/lc_read.c read_walk_racy */
             LOAD(ACQUIRE, SLOT + page, word) /* lc_load_acquire(&bucket->bk_slot[i]) */
         fi;
         if

@@ -113,7 +113,7 @@ proctype reader() {
     do
     :: pins < PINS ->
         pins++;
-        /* @code csrc/lc_read.c read_find_racy */
+        /* @code csrc/lc_read.c read_walk_racy */
         LOAD(ACQUIRE, SLOT, word); /* lc_load_acquire(&bucket->bk_slot[i]) */
         if
         :: word != HERE -> goto done

@@ -138,7 +138,7 @@ retry:
         tries++;
         waited = tries > TRIES;
         assert(!waited);
-        /* @code csrc/lc_read.c read_find_racy */
+        /* @code csrc/lc_read.c read_walk_racy */
         LOAD(WEAK2(slot_first, slot_orders, ACQUIRE), SLOT, word); /* lc_load_acquire(&bucket->bk_slot[i]) */
         if
         :: word >= ELSEWHERE -> value = word - ELSEWHERE; goto hit

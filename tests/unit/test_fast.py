@@ -263,25 +263,54 @@ def test_busy_is_left_to_python(make_cache: Any) -> None:
     assert cache.get_many([*wanted, "f"]) == wanted
 
 
-def test_decoding_may_change_the_list_and_close_the_cache(make_cache: Any) -> None:
-    class Closing:
-        @staticmethod
-        def dumps(value: Any) -> bytes:
-            return bytes(value)
+class Acting:
+    """A serializer of bytes that does something else when it loads."""
 
-        @staticmethod
-        def loads(payload: bytes) -> Any:
-            keys.clear()
-            cache.close()
-            return payload
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
 
-    cache = make_cache(serializer=Closing())
+    def dumps(self, value: Any) -> bytes:
+        return bytes(value)
+
+    def loads(self, payload: bytes) -> Any:
+        self.act()
+        return payload
+
+
+def test_decoding_may_change_the_list(make_cache: Any) -> None:
+    keys = ["a", "b", *(f"more:{number}" for number in range(100))]
+    cache = make_cache(serializer=Acting(keys.clear))
     cache.set("a", [1, 2])
     cache.set("b", "text")
-    keys = ["a", "b"]
-    assert cache.get_many(keys) == {"a": b"\1\2"}
+    assert cache.get_many(keys) == {"a": b"\1\2", "b": "text"}
+
+
+def test_decoding_may_close_the_cache(make_cache: Any) -> None:
+    cache = make_cache(serializer=Acting(lambda: cache.close()))
+    cache.set("a", [1, 2])
+    cache.set("b", "text")
+    with pytest.raises(lilcache.ClosedError):
+        cache.get_many(["a", "b"])
     with pytest.raises(lilcache.ClosedError):
         cache.get("b")
+
+
+@pytest.mark.parametrize("length", [1, 31, 32, 33, 100])
+def test_batches_of_every_size(make_cache: Any, length: int) -> None:
+    """Values that a batch has room for and ones that it has not, keys of all kinds."""
+    cache = make_cache()
+    keys: list[Any] = [f"key:{number}" for number in range(length)]
+    keys[3::11] = ["long" * 300 + key for key in keys[3::11]]
+    keys[::7] = [key.encode() for key in keys[::7]]
+    keys[5::13] = range(len(keys[5::13]))
+    wanted = {key: b"v" * (number * 997 % 30_000) for number, key in enumerate(keys)}
+    for key, value in wanted.items():
+        cache.set(key, value)
+    absent = [f"absent:{number}" for number in range(length)]
+    mixed = [key for pair in zip(keys, absent, strict=True) for key in pair]
+    assert cache.get_many(mixed) == wanted
+    assert list(cache.get_many(tuple(mixed))) == keys
+    assert cache.stats().hits >= 2 * length
 
 
 class Counting:
