@@ -44,8 +44,14 @@ lc_hash64 lc_hash(const uint64_t key[2], const void *data, size_t length,
         HASH_ROUND;
         v0 ^= m;
     }
-    for (size_t i = 0; i < rest; i++) {
-        last |= (uint64_t)at[i] << (8 * i);
+    if (rest > 0 && length > 8) { /* the last 8 bytes, without those that are done */
+        uint64_t m;
+        memcpy(&m, at + rest - 8, 8);
+        last |= m >> (64 - 8 * rest);
+    } else {
+        for (size_t i = 0; i < rest; i++) {
+            last |= (uint64_t)at[i] << (8 * i);
+        }
     }
     v3 ^= last;
     HASH_ROUND;

@@ -58,8 +58,9 @@ static bool read_block_same(const struct lc_shard *shard, const struct lc_hit *h
 }
 
 /* One slot with our tag: is it our key? */
-static enum lc_verdict read_slot_racy(const struct lc_shard *shard,
-                                      const struct lc_key *key, struct lc_hit *hit) {
+static LC_INLINE enum lc_verdict read_slot_racy(const struct lc_shard *shard,
+                                                const struct lc_key *key,
+                                                struct lc_hit *hit) {
     hit->block = lc_block_of(shard, lc_slot_offset(hit->word));
     if (hit->block >= shard->block_count) {
         return read_pages_same(hit) ? LC_ABSENT : LC_RETRY;
@@ -191,9 +192,10 @@ static enum lc_verdict read_judge_expiry(struct lc_hit *hit) {
 }
 
 /* The bytes, once found. LC_RETRY: they changed under the copy. */
-static enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
-                                       const struct lc_key *key, struct lc_hit *hit,
-                                       void *out, size_t cap, int64_t *result) {
+static LC_INLINE enum lc_verdict read_bytes_racy(const struct lc_shard *shard,
+                                                 const struct lc_key *key,
+                                                 struct lc_hit *hit, void *out,
+                                                 size_t cap, int64_t *result) {
     const struct lc_record *record = &hit->record;
     bool fits = record->value_length <= cap;
     bool right = true;
@@ -241,6 +243,22 @@ static enum lc_verdict read_find_locked(struct lc_shard *shard,
     return visible ? LC_HIT : LC_ABSENT;
 }
 
+/* After too many tries of read_copy. */
+static __attribute__((noinline)) enum lc_verdict
+read_copy_locked(struct lc_shard *shard, const struct lc_key *key, struct lc_hit *hit,
+                 void *out, size_t cap, int64_t *result) {
+    if (lc_shard_enter(shard, 0) != LILCACHE_OK) {
+        lc_row_count(shard->segment, LC_ROW_contended_misses);
+        return LC_ABSENT;
+    }
+    enum lc_verdict verdict = read_find_locked(shard, key, hit);
+    if (verdict == LC_HIT) {
+        verdict = read_bytes_racy(shard, key, hit, out, cap, result);
+    }
+    lc_shard_leave(shard);
+    return verdict;
+}
+
 /* walk: where the first try begins, if it has begun; written otherwise. */
 static LC_INLINE int64_t read_copy(struct lc_segment *segment, const struct lc_key *key,
                                    void *out, size_t cap, struct lc_hit *hit,
@@ -262,15 +280,7 @@ static LC_INLINE int64_t read_copy(struct lc_segment *segment, const struct lc_k
         }
     }
     if (LC_UNLIKELY(verdict == LC_RETRY)) {
-        if (lc_shard_enter(shard, 0) != LILCACHE_OK) {
-            lc_row_count(segment, LC_ROW_contended_misses);
-            return LILCACHE_MISS;
-        }
-        verdict = read_find_locked(shard, key, hit);
-        if (verdict == LC_HIT) {
-            verdict = read_bytes_racy(shard, key, hit, out, cap, &result);
-        }
-        lc_shard_leave(shard);
+        verdict = read_copy_locked(shard, key, hit, out, cap, &result);
     }
     if (verdict != LC_HIT) {
         return lc_segment_told(segment, LILCACHE_MISS);

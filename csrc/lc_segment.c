@@ -35,13 +35,13 @@
 
 #define SEGMENT_CREATE_WAIT_MS 10000
 #define SEGMENT_OPEN_TRIES     1000 /* against names that come and go */
-#define SEGMENT_NAME_CHECK                                                             \
-    65536 /* operations between two looks whether the name is left */
 
-/* Nobody shall meet in this object any more. Its name first: members of its group may
- * not remove that, and a retired segment whose name stays is in everybody's way. The
- * caller holds the creation byte, so the name still is that of the object [L4]. */
-static int segment_take_name(const struct lc_segment *segment, int fd) {
+    /* Nobody shall meet in this object any more. Its name first: members of its group
+     * may not remove that, and a retired segment whose name stays is in everybody's
+     * way. The caller holds the creation byte, so the name still is that of the object
+     * [L4]. */
+    static int
+    segment_take_name(const struct lc_segment *segment, int fd) {
     int failed = lc_os_shm_unlink(segment->object_name);
     if (failed && failed != -ENOENT) {
         return failed;
@@ -449,27 +449,12 @@ int lc_segment_leave_lost(struct lc_segment *segment) {
     return LILCACHE_RETIRED;
 }
 
-int lc_segment_alive(struct lc_segment *segment) {
-    if (LC_UNLIKELY(!lc_fork_noticed())) {
-        lc_fork_child_now();
+void lc_segment_look(struct lc_segment *segment) {
+    struct lc_os_file file;
+    if (!segment->anonymous && lc_os_stat(segment->fd, &file) == 0 && file.links == 0 &&
+        lc_object_is(segment, segment->fd)) {
+        lc_store_release(&segment->header->hd_retired, 1);
     }
-    /* A plain count: threads may lose steps of it, it only sets a pace. */
-    struct lc_pace *pace = &segment->pace[lc_stripe_at(segment) / LC_CACHE_LINE];
-    uint64_t calls = lc_load_relaxed(&pace->calls) + 1;
-    lc_store_relaxed(&pace->calls, calls);
-    if (LC_UNLIKELY(calls % SEGMENT_NAME_CHECK == 0) && !segment->anonymous) {
-        struct lc_os_file file;
-        if (lc_os_stat(segment->fd, &file) == 0 && file.links == 0 &&
-            lc_object_is(segment, segment->fd)) {
-            lc_store_release(&segment->header->hd_retired, 1);
-        }
-    }
-    bool retired = lc_load_acquire(&segment->header->hd_retired) != 0;
-    /* Behind the look at the header, which may be what has gone. */
-    if (LC_UNLIKELY(lc_load_relaxed32(&segment->lost) != 0)) {
-        return lc_segment_leave_lost(segment);
-    }
-    return LC_UNLIKELY(retired) ? LILCACHE_RETIRED : LILCACHE_OK;
 }
 
 int lilcache_created(const struct lilcache *cache) { return cache->created; }

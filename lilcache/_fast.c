@@ -561,7 +561,7 @@ static PyObject *verbs_plug(Verbs *self, PyTypeObject *type, PyObject *const *ar
 }
 
 static int verbs_traverse(Verbs *self, visitproc visit, void *arg) {
-    Py_VISIT((PyObject *)Py_TYPE(self));
+    Py_VISIT((PyObject *)Py_TYPE((PyObject *)self));
     Py_VISIT((PyObject *)self->port);
     Py_VISIT(self->target);
     return 0;

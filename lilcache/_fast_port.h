@@ -98,7 +98,7 @@ static bool port_serializes(const Port *self) {
 }
 
 static int port_traverse(Port *self, visitproc visit, void *arg) {
-    Py_VISIT((PyObject *)Py_TYPE(self));
+    Py_VISIT((PyObject *)Py_TYPE((PyObject *)self));
     int failed = serializer_traverse(&self->serializer, visit, arg);
     return failed ? failed : copies_traverse(&self->copies, visit, arg);
 }

@@ -56,7 +56,7 @@ static PyObject *exporter_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 }
 
 static void exporter_dealloc(Exporter *self) {
-    PyTypeObject *type = Py_TYPE(self);
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
     exporter_end(self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
