@@ -119,8 +119,6 @@ def quick_declarations() -> str:
     ) + "".join(per_key.format(name) for name in ("str", "bytes"))
 
 
-# Free-threaded interpreters have no limited API to build against.
-LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 HEADERS = sorted(
     str(path.relative_to(ROOT))
     for pattern in ("csrc/*.h", "csrc/*.def", "lilcache/*.h")
@@ -139,7 +137,7 @@ ffibuilder.set_source(
     extra_compile_args=compiler_flags(),
     extra_link_args=linker_flags(),
     libraries=["pthread", "rt"],
-    py_limited_api=LIMITED_API,
+    py_limited_api=False,  # as lilcache._fast: docs/decisions/0016
 )
 
 quick_builder = FFI()
@@ -153,7 +151,7 @@ quick_builder.set_source(
     # A declaration that does not match the header is an error, not a warning.
     extra_compile_args=[*compiler_flags(), "-Werror=incompatible-pointer-types"],
     extra_link_args=linker_flags(),
-    py_limited_api=LIMITED_API,
+    py_limited_api=False,  # as lilcache._fast: docs/decisions/0016
 )
 
 if __name__ == "__main__":

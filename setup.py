@@ -16,19 +16,8 @@ from build_ffi import (
 
 # Elsewhere the package imports without the extensions, and init says what it lacks.
 linux = sys.platform == "linux"
-# One wheel for all versions, but for interpreters that have no limited API; buffers
-# entered it with 3.11.
 free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-limited = sys.version_info >= (3, 11) and not free_threaded
-macros = [("Py_LIMITED_API", "0x030B0000")] if limited else []
-extensions = [
-    Extension(
-        "lilcache._view",
-        ["lilcache/_view.c"],
-        define_macros=macros,
-        py_limited_api=limited,
-    )
-]
+extensions = [Extension("lilcache._view", ["lilcache/_view.c"])]
 # The GIL is what it relies on, and what it is fast by.
 if not free_threaded and sys.implementation.name == "cpython":
     extensions.append(
@@ -37,10 +26,9 @@ if not free_threaded and sys.implementation.name == "cpython":
             ["lilcache/_fast.c"],
             include_dirs=["csrc", "lilcache"],
             depends=HEADERS,
-            define_macros=[*macros, ("LILCACHE_VERSION", f'"{read_version()}"')],
+            define_macros=[("LILCACHE_VERSION", f'"{read_version()}"')],
             extra_compile_args=compiler_flags(),
             extra_link_args=linker_flags(),
-            py_limited_api=limited,
         )
     )
 setup(
@@ -48,5 +36,4 @@ setup(
     if linux
     else [],
     ext_modules=extensions if linux else [],
-    options={"bdist_wheel": {"py_limited_api": "cp311"} if linux and limited else {}},
 )

@@ -104,12 +104,9 @@ static PyObject *loaded_value(const Port *port, PyObject *owner, const char *byt
     return value;
 }
 
-/* A value as it came out of the segment; the port is not to be used afterwards, since
- * loading runs any code. */
-static PyObject *value_of(Verbs *self, const struct text *key, int64_t packed,
-                          const char *bytes) {
-    int type = (int)LILCACHE_VALUE_TYPE(packed);
-    Py_ssize_t length = (Py_ssize_t)LILCACHE_LENGTH(packed);
+/* What is no bytes: see value_of. */
+static PyObject *other_value(Verbs *self, const struct text *key, int type,
+                             const char *bytes, Py_ssize_t length) {
     PyObject *value = native_value(type, bytes, length);
     if (value || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeError))) {
         return value;
@@ -125,6 +122,16 @@ static PyObject *value_of(Verbs *self, const struct text *key, int64_t packed,
     }
     Py_DECREF(owner);
     return value;
+}
+
+/* A value as it came out of the segment; the port is not to be used afterwards, since
+ * loading runs any code. */
+static inline PyObject *value_of(Verbs *self, const struct text *key, int64_t packed,
+                                 const char *bytes) {
+    int type = (int)LILCACHE_VALUE_TYPE(packed);
+    Py_ssize_t length = (Py_ssize_t)LILCACHE_LENGTH(packed);
+    return type == TYPE_BYTES ? PyBytes_FromStringAndSize(bytes, length)
+                              : other_value(self, key, type, bytes, length);
 }
 
 /* --- the verbs -------------------------------------------------------------------- */
@@ -196,8 +203,8 @@ static PyObject *kept_value(Verbs *self, PyObject *key_object, const struct text
 }
 
 /* A new reference; NULL with a status below 0 in *result, or an exception. */
-static PyObject *get_one(Verbs *self, PyObject *key_object, const struct text *key,
-                         int64_t *result) {
+static inline PyObject *get_one(Verbs *self, PyObject *key_object,
+                                const struct text *key, int64_t *result) {
     char out[OUT_BYTES];
     struct lilcache *cache = self->port->cache;
     if (self->port->copies.sets) {
@@ -211,9 +218,13 @@ static PyObject *get_one(Verbs *self, PyObject *key_object, const struct text *k
 static PyObject *verbs_get(Verbs *self, PyObject *const *args, Py_ssize_t count,
                            PyObject *keywords) {
     static const char *const names[ARGUMENTS] = {"key", "default"};
-    PyObject *given[ARGUMENTS];
+    PyObject *given[ARGUMENTS] = {NULL};
     struct text key;
-    if (cache_of(self) && arrange(args, count, keywords, names, 1, given) &&
+    bool usual = count == 1 && !keywords;
+    if (usual) {
+        given[0] = args[0];
+    }
+    if (cache_of(self) && (usual || arrange(args, count, keywords, names, 1, given)) &&
         read_key(given[0], &key)) {
         int64_t result;
         PyObject *value = get_one(self, given[0], &key, &result);

@@ -99,6 +99,11 @@ struct text {
 };
 
 static bool text_of_str(PyObject *object, struct text *text) {
+    if (PyUnicode_IS_COMPACT_ASCII(object)) { /* UTF-8 as it is */
+        text->bytes = PyUnicode_DATA(object);
+        text->length = PyUnicode_GET_LENGTH(object);
+        return 1;
+    }
     text->bytes = PyUnicode_AsUTF8AndSize(object, &text->length);
     if (!text->bytes) {
         PyErr_Clear(); /* a lone surrogate */
@@ -108,8 +113,8 @@ static bool text_of_str(PyObject *object, struct text *text) {
 }
 
 static bool text_of_bytes(PyObject *object, struct text *text) {
-    text->bytes = PyBytes_AsString(object);
-    text->length = PyBytes_Size(object);
+    text->bytes = PyBytes_AS_STRING(object);
+    text->length = PyBytes_GET_SIZE(object);
     return 1;
 }
 
