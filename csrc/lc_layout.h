@@ -76,6 +76,7 @@ struct shm_header {
     uint64_t
         hd_pin_copies;   /* [racy] forks that copied pins to another row; atomic add */
     uint64_t hd_left[8]; /* PROCESS counters of rows given up; atomic adds */
+    uint64_t hd_rows_used; /* [racy] no row from this number on was ever claimed [W3] */
 };
 
 #define LC_HEADER_BYTES 512

@@ -12,7 +12,7 @@
 
 uint64_t lc_pin_blocks(const struct lc_segment *segment) {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < segment->row_count; i++) {
+    for (uint32_t i = 0, used = lc_rows_used(segment); i < used; i++) {
         sum += lc_load_relaxed(&lc_row_at(segment, i)->rw_pinned_blocks);
     }
     return sum;
@@ -20,7 +20,7 @@ uint64_t lc_pin_blocks(const struct lc_segment *segment) {
 
 uint64_t lc_pin_count(const struct lc_segment *segment) {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < segment->row_count; i++) {
+    for (uint32_t i = 0, used = lc_rows_used(segment); i < used; i++) {
         const struct shm_row *row = lc_row_at(segment, i);
         uint32_t high =
             (uint32_t)lc_min64(lc_load_relaxed32(&row->rw_pin_high), segment->row_pins);
@@ -130,7 +130,7 @@ void lc_pin_drop(struct lc_segment *segment, int64_t token, bool kept) {
 
 static bool pin_scan(const struct lc_segment *segment, uint64_t first,
                      uint32_t length) {
-    for (uint32_t i = 0; i < segment->row_count; i++) {
+    for (uint32_t i = 0, used = lc_rows_used(segment); i < used; i++) {
         const struct shm_row *row = lc_row_at(segment, i);
         uint32_t high =
             (uint32_t)lc_min64(lc_load_relaxed32(&row->rw_pin_high), segment->row_pins);

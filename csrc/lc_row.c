@@ -62,6 +62,16 @@ static void row_free(struct lc_segment *segment, struct shm_row *row) {
     lc_store_release(&row->rw_state, row_state(row->rw_state, LC_ROW_FREE));
 }
 
+/* Written even if it is high enough: pairs with the fences in lc_pin.c as the pins
+ * themselves do, which only a store of this process's own can [Z1]. */
+static void row_use(struct lc_segment *segment, uint32_t row) {
+    uint64_t *used = &segment->header->hd_rows_used;
+    uint64_t was;
+    do {
+        was = lc_load_relaxed(used);
+    } while (!lc_swap_relaxed(used, was, lc_max64(was, (uint64_t)row + 1)));
+}
+
 /* A row that is taken is no failure. */
 static void row_note(int *failed, int locked) {
     if (locked != -EAGAIN) {
@@ -92,6 +102,7 @@ int lc_row_claim(struct lc_segment *segment, int lock_fd, int *failed) {
                 row_free(segment, row);
             }
             row_clean(segment, row);
+            row_use(segment, i);
             lc_row_sign(row);
             lc_store_release(&row->rw_state, row_state(row->rw_state, LC_ROW_USED));
             return (int)i;
@@ -110,7 +121,7 @@ void lc_row_sweep(struct lc_segment *segment) {
     pthread_mutex_lock(&segment->pin_mutex);
     /* Locks in some other file would not keep two sweepers and a claimer apart. */
     bool able = lc_object_is(segment, segment->lock_fd);
-    for (uint32_t i = 0; able && i < segment->row_count; i++) {
+    for (uint32_t i = 0; able && i < lc_rows_used(segment); i++) {
         struct shm_row *row = lc_row_at(segment, i);
         if ((uint32_t)lc_load_acquire(&row->rw_state) != LC_ROW_USED ||
             (int)i == segment->row ||
@@ -131,7 +142,7 @@ void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *
     *gets = lc_load_relaxed(&header->hd_left[LC_ROW_hits]) +
             lc_load_relaxed(&header->hd_left[LC_ROW_misses]);
     *sets = lc_load_relaxed(&header->hd_left[LC_ROW_sets]);
-    for (uint32_t i = 0; i < segment->row_count; i++) {
+    for (uint32_t i = 0; i < lc_rows_used(segment); i++) {
         struct shm_row *row = lc_row_at(segment, i);
         if ((uint32_t)lc_load_relaxed(&row->rw_state) == LC_ROW_USED) {
             *gets += lc_row_sum(segment, row, LC_ROW_hits) +

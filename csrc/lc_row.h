@@ -26,6 +26,12 @@ void lc_row_sign(struct shm_row *row);
  */
 void lc_row_release(struct lc_segment *segment, uint32_t row);
 
+/* Rows that may have been claimed: those below this number [W3]. */
+static inline uint32_t lc_rows_used(const struct lc_segment *segment) {
+    uint64_t used = lc_load_relaxed(&segment->header->hd_rows_used);
+    return (uint32_t)lc_min64(used, segment->row_count);
+}
+
 /* Free the rows of dead processes, and so their pins. Never called with a shard lock.
  */
 void lc_row_sweep(struct lc_segment *segment);

@@ -114,7 +114,7 @@ int lilcache_stats(struct lilcache *cache, uint64_t *out, int count) {
     for (int c = 0; c < LC_ROW_COUNTERS; c++) {
         process[c] = lc_load_relaxed(&segment->header->hd_left[c]);
     }
-    for (uint32_t i = 0; i < segment->row_count; i++) {
+    for (uint32_t i = 0; i < lc_rows_used(segment); i++) {
         struct shm_row *row = lc_row_at(segment, i);
         for (int c = 0; c < LC_ROW_COUNTERS; c++) {
             process[c] += lc_row_sum(segment, row, (enum lc_row_counter)c);

@@ -95,6 +95,26 @@ TEST(rows_of_the_dead_are_taken_and_their_counters_stay, 30) {
     lilcache_close(cache);
 }
 
+TEST(rows_that_nobody_ever_claimed_are_known, 30) {
+    const char *name = lct_name("used");
+    struct lilcache *cache = open_rows(name, 5);
+    CHECK_EQ(lc_rows_used(cache->segment), 1);
+    int rows[2];
+    pid_t first = attach_and_stay(name, 5, &rows[0]);
+    pid_t second = attach_and_stay(name, 5, &rows[1]);
+    CHECK_EQ(lc_rows_used(cache->segment), 3);
+    kill_and_wait(first);
+    kill_and_wait(second);
+    lc_row_sweep(cache->segment);
+    attach_and_die(name, 5, 1); /* in a row that was used before */
+    CHECK_EQ(lc_rows_used(cache->segment), 3);
+    CHECK_EQ(ct_stat(cache, "sets"), 3);
+    cache->segment->header->hd_rows_used = UINT64_MAX; /* damage */
+    CHECK_EQ(lc_rows_used(cache->segment), 5);
+    CHECK_EQ(ct_stat(cache, "sets"), 3);
+    lilcache_close(cache);
+}
+
 /* All of it: a word left in a row would pin somebody else's block for ever. */
 TEST(rows_of_the_dead_are_wiped, 30) {
     const char *name = lct_name("wiped");

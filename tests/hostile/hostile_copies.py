@@ -18,7 +18,7 @@ COPIES = """if True:
     name, folder = sys.argv[1:]
 
     def load(number):
-        path = os.path.join(folder, f"copy{number}", "_lilcache.abi3.so")
+        path = os.path.join(folder, f"copy{number}", "_lilcache.so")
         os.makedirs(os.path.dirname(path))
         shutil.copy(sys.modules["lilcache._lilcache"].__file__, path)
         module = f"copy{number}._lilcache"
