@@ -360,8 +360,11 @@ static int64_t read_whole(struct lilcache *cache, const void *key, size_t key_le
     }
     struct lc_walk walk;
     int64_t result = read_copy(segment, &made, out, cap, hit, &walk, false);
-    if (result != LILCACHE_TOO_LARGE) { /* the caller comes again, and counts then */
+    if (LC_LIKELY(result != LILCACHE_TOO_LARGE)) {
         lc_read_count(segment, result);
+    } else if (cap >= sizeof(uint64_t)) { /* the caller comes again, and counts then */
+        uint64_t length = hit->record.value_length;
+        memcpy(out, &length, sizeof length);
     }
     return result;
 }

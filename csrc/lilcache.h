@@ -133,7 +133,8 @@ int lilcache_object_name(const char *name, char *out, size_t cap);
 /* --- reads ------------------------------------------------------------------------ */
 
 /* Copy the value to out (cap bytes). Packed result, MISS, TOO_LARGE, KEY_SIZE, RETIRED.
- * Bytes of out past the value are undefined, also after a miss. */
+ * Bytes of out past the value are undefined, also after a miss; after TOO_LARGE it
+ * begins with the bytes that the value took, a uint64_t, if that fits. */
 int64_t lilcache_get(struct lilcache *cache, const void *key, size_t key_length,
                      int key_type, void *out, size_t cap);
 

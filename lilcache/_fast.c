@@ -93,10 +93,15 @@ static PyObject *leave_to_python(enum verb verb, Verbs *self, PyObject *const *a
     return result;
 }
 
-/* What the serializer makes of a payload. */
-static PyObject *loaded_value(const Port *port, PyObject *owner, const char *bytes,
-                              Py_ssize_t length) {
-    PyObject *payload = PyBytes_FromStringAndSize(bytes, length);
+/* What the serializer makes of these bytes; payload: an object that is them, or NULL.
+ */
+static PyObject *loaded_value(const Port *port, PyObject *owner, PyObject *payload,
+                              const char *bytes, Py_ssize_t length) {
+    if (payload) {
+        Py_INCREF(payload);
+    } else {
+        payload = PyBytes_FromStringAndSize(bytes, length);
+    }
     PyObject *value = payload ? serializer_call(port->serializer.loads, payload, owner,
                                                 "_load_failed")
                               : NULL;
@@ -106,7 +111,7 @@ static PyObject *loaded_value(const Port *port, PyObject *owner, const char *byt
 
 /* What is no bytes: see value_of. */
 static PyObject *other_value(Verbs *self, const struct text *key, int type,
-                             const char *bytes, Py_ssize_t length) {
+                             PyObject *payload, const char *bytes, Py_ssize_t length) {
     PyObject *value = native_value(type, bytes, length);
     if (value || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeError))) {
         return value;
@@ -115,7 +120,7 @@ static PyObject *other_value(Verbs *self, const struct text *key, int type,
     PyObject *owner = owner_of(self);
     Py_INCREF(owner);
     if (type == self->port->serializer.type && port_serializes(self->port)) {
-        value = loaded_value(self->port, owner, bytes, length);
+        value = loaded_value(self->port, owner, payload, bytes, length);
     } else {
         value = PyObject_CallMethod(owner, "_decode", "(y#i)y#iO", bytes, length, type,
                                     key->bytes, key->length, key->type, Py_None);
@@ -131,7 +136,7 @@ static inline PyObject *value_of(Verbs *self, const struct text *key, int64_t pa
     int type = (int)LILCACHE_VALUE_TYPE(packed);
     Py_ssize_t length = (Py_ssize_t)LILCACHE_LENGTH(packed);
     return type == TYPE_BYTES ? PyBytes_FromStringAndSize(bytes, length)
-                              : other_value(self, key, type, bytes, length);
+                              : other_value(self, key, type, NULL, bytes, length);
 }
 
 /* --- the verbs -------------------------------------------------------------------- */
@@ -177,16 +182,19 @@ static PyObject *fetched_value(Verbs *self, PyObject *key_object,
     return value;
 }
 
+#define KEPT_BYTES (16 * 1024)
+
 /* As get, where objects are kept. A value that is too long for `out` is fetched all the
  * same: to decode it once more is what is to be spared. */
 static PyObject *kept_value(Verbs *self, PyObject *key_object, const struct text *key,
-                            char *out, int64_t *result) {
+                            int64_t *result) {
+    char out[KEPT_BYTES];
     PyObject *value = known_value(self, key_object);
     if (value || PyErr_Occurred()) {
         *result = 0;
         return value;
     }
-    value = fetched_value(self, key_object, key, out, OUT_BYTES, result);
+    value = fetched_value(self, key_object, key, out, sizeof out, result);
     char *large = *result == LILCACHE_TOO_LARGE ? malloc(self->port->max_value) : NULL;
     if (large) {
         value =
@@ -202,17 +210,51 @@ static PyObject *kept_value(Verbs *self, PyObject *key_object, const struct text
     return value;
 }
 
+/* A value of so many bytes, copied once; as get_one. If it has grown meanwhile, the
+ * whole method sees to it. */
+static PyObject *long_value(Verbs *self, const struct text *key, uint64_t length,
+                            int64_t *result) {
+    PyObject *payload = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+    if (!payload) {
+        *result = 0;
+        return NULL;
+    }
+    *result = core.get(self->port->cache, key->bytes, (size_t)key->length, key->type,
+                       PyBytes_AS_STRING(payload), length);
+    Py_ssize_t got = (Py_ssize_t)LILCACHE_LENGTH(*result);
+    if (*result < 0) {
+        Py_CLEAR(payload);
+    } else if ((uint64_t)got < length) {
+        _PyBytes_Resize(&payload, got); /* NULL with an exception, if that fails */
+    }
+    int type = (int)LILCACHE_VALUE_TYPE(*result);
+    if (!payload || type == TYPE_BYTES) {
+        return payload;
+    }
+    PyObject *value =
+        other_value(self, key, type, payload, PyBytes_AS_STRING(payload), got);
+    Py_DECREF(payload);
+    return value;
+}
+
 /* A new reference; NULL with a status below 0 in *result, or an exception. */
 static inline PyObject *get_one(Verbs *self, PyObject *key_object,
                                 const struct text *key, int64_t *result) {
     char out[OUT_BYTES];
-    struct lilcache *cache = self->port->cache;
+    uint64_t length;
     if (self->port->copies.sets) {
-        return kept_value(self, key_object, key, out, result);
+        return kept_value(self, key_object, key, result);
     }
-    *result =
-        core.get(cache, key->bytes, (size_t)key->length, key->type, out, sizeof out);
-    return *result < 0 ? NULL : value_of(self, key, *result, out);
+    *result = core.get(self->port->cache, key->bytes, (size_t)key->length, key->type,
+                       out, sizeof out);
+    if (*result >= 0) {
+        return value_of(self, key, *result, out);
+    }
+    if (*result == LILCACHE_TOO_LARGE) {
+        memcpy(&length, out, sizeof length);
+        return length <= LONG_MAX ? long_value(self, key, length, result) : NULL;
+    }
+    return NULL;
 }
 
 static PyObject *verbs_get(Verbs *self, PyObject *const *args, Py_ssize_t count,

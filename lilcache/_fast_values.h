@@ -13,10 +13,12 @@
 /* TYPE_BYTES and so on of _codec.py. */
 enum { TYPE_BYTES, TYPE_INT64, TYPE_STR, TYPE_FLOAT, TYPE_NONE, TYPE_FALSE, TYPE_TRUE };
 
-/* As SCRATCH_BYTES: what is longer is copied once, out of a pinned block. */
-#define OUT_BYTES (16 * 1024)
+/* A value that is longer is looked up again, to be copied to where it stays. */
+#define OUT_BYTES 2048
+/* What is longer than this is copied without the GIL, out of a pinned block. */
+#define LONG_MAX (256 * 1024)
 /* A str that is not ASCII keeps its UTF-8: not for long ones. */
-#define STR_MAX OUT_BYTES
+#define STR_MAX (16 * 1024)
 /* Where a double still counts every millisecond. */
 #define TTL_SECONDS_MAX 1e9
 

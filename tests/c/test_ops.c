@@ -174,6 +174,13 @@ TEST(the_largest_value_and_one_byte_more, 20) {
         CHECK(ct_get(c, 9, 9, most) == CT_RIGHT);
         CHECK_EQ(lilcache_get(c, "key-000000000009", CT_KEY_BYTES, STR, NULL, 0),
                  LILCACHE_TOO_LARGE);
+        uint64_t took = 0;
+        CHECK_EQ(lilcache_get(c, "key-000000000009", CT_KEY_BYTES, STR, &took, 7),
+                 LILCACHE_TOO_LARGE);
+        CHECK_EQ(took, 0);
+        CHECK_EQ(lilcache_get(c, "key-000000000009", CT_KEY_BYTES, STR, &took, 8),
+                 LILCACHE_TOO_LARGE);
+        CHECK_EQ(took, most);
         ct_check_unhurt(c);
         lilcache_close(c);
     }

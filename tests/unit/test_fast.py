@@ -313,6 +313,54 @@ def test_batches_of_every_size(make_cache: Any, length: int) -> None:
     assert cache.stats().hits >= 2 * length
 
 
+@pytest.mark.parametrize("length", [2047, 2048, 2049, 16_385, 262_144, 262_145])
+def test_values_of_every_length(make_cache: Any, length: int) -> None:
+    """They are copied by way of a buffer, to where they stay, or out of a pin."""
+    cache = make_cache(size_mb=4)
+    values = {
+        "bytes": bytes(range(256)) * (length // 256) + b"x" * (length % 256),
+        "ascii": "a" * length,
+        "others": "\N{SNOWMAN}" * (length // 3),
+        "surrogate": "\ud800" * (length // 3),
+        "pickled": list(range(length // 4)),
+    }
+    for key, value in values.items():
+        cache.set(key, value)
+        assert cache.get(key) == value
+    assert cache.get_many(list(values)) == values
+    assert cache.stats().hits == 2 * len(values)
+
+
+@pytest.mark.parametrize("later", [b"l" * 3000, b"l" * 9000, b"l" * 10, "text", None])
+def test_a_value_that_changes_between_two_looks(make_cache: Any, later: Any) -> None:
+    """The first look says how long the value is, the second one meets another."""
+    cache = make_cache()
+    other = Cache(cache.name)
+    addresses = [
+        int(ffi.cast("uintptr_t", ffi.addressof(lib, f"lilcache_{name}")))
+        for name in fast.CORE
+    ]
+    looks: list[int] = []
+
+    @ffi.callback("int64_t(struct lilcache *, void *, size_t, int, void *, size_t)")
+    def get(*arguments: Any) -> int:
+        looks.append(1)
+        if len(looks) == 2:
+            other.delete("key") if later is None else other.set("key", later)
+        return int(lib.lilcache_get(*arguments))
+
+    cache.set("key", b"e" * 5000)
+    replaced = addresses.copy()
+    replaced[fast.CORE.index("get")] = int(ffi.cast("uintptr_t", get))
+    fast.bind(*replaced)
+    try:
+        assert cache.get("key") == later
+    finally:
+        fast.bind(*addresses)
+        other.close()
+    assert len(looks) >= 2
+
+
 class Counting:
     """A serializer that counts its calls, and fails as it is told."""
 

@@ -173,8 +173,8 @@ def test_an_exception_after_the_pin_leaks_nothing(
     make_cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Ctrl-C might raise it, between the core's answer and the first use of it."""
-    cache = make_cache()
-    cache.set("key", b"value" * 10_000)
+    cache = make_cache(size_mb=8)
+    cache.set("key", b"value" * 100_000)  # as long as get pins, too
 
     def interrupted(claim: pins_module.Claim) -> Any:
         raise KeyboardInterrupt
