@@ -224,6 +224,35 @@ void lc_evict_unpark_locked(struct lc_shard *shard) {
     shard->ctl->sh_parked_blocks = parked;
 }
 
+/* Records that come next in the victim, and the hashes of their keys. */
+struct evict_ahead {
+    struct lc_record records[LC_INDEX_FETCH_MAX];
+    lc_hash64 hashes[LC_INDEX_FETCH_MAX];
+    uint32_t count;
+    uint32_t used;
+};
+
+/* As many as are worth `bytes`, one at least; none if the first cannot be read. Their
+ * slots are fetched together: one after the other is most of what a walk would take. */
+static void evict_look_ahead(const struct lc_shard *shard, uint64_t at, uint64_t end,
+                             uint64_t bytes, struct evict_ahead *ahead) {
+    uint64_t from = at;
+    ahead->count = ahead->used = 0;
+    do {
+        struct lc_record *record = &ahead->records[ahead->count];
+        if (!lc_record_read(shard, at, record) || record->total > end - at) {
+            break;
+        }
+        ahead->hashes[ahead->count++] =
+            lc_hash(shard->segment->hash_key, lc_record_key(shard, record),
+                    record->key_length, lc_record_key_type(record));
+        at += record->total;
+    } while (at < end && at - from < bytes && ahead->count < LC_INDEX_FETCH_MAX);
+    if (ahead->count > 1) {
+        lc_index_fetch_locked(shard, ahead->hashes, ahead->count);
+    }
+}
+
 /* Walk the victim until the slice is used up or the run is done. True: done. */
 static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
                        uint64_t freed_wanted, uint32_t walk_max) {
@@ -240,34 +269,37 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
                  (uint64_t)lc_block_length_locked(shard, head) << shard->block_shift);
 
     uint64_t at = lc_load_relaxed(&ctl->sh_victim_at);
+    struct evict_ahead ahead = {.count = 0};
 
     while (at < fill) {
-        struct lc_record record;
         struct lc_place place;
         if (slice->freed >= freed_wanted || slice->walked >= walk_max) {
             return false;
         }
-        if (!lc_record_read(shard, start + at, &record) || at + record.total > fill) {
-            evict_purge(shard, head);
-            break;
+        if (ahead.used == ahead.count) {
+            evict_look_ahead(shard, start + at, start + fill,
+                             freed_wanted - slice->freed, &ahead);
+            if (ahead.count == 0) {
+                evict_purge(shard, head);
+                break;
+            }
         }
+        const struct lc_record *record = &ahead.records[ahead.used];
+        lc_hash64 hash = ahead.hashes[ahead.used++];
         uint64_t relocated = slice->relocated_bytes;
-        lc_hash64 hash =
-            lc_hash(shard->segment->hash_key, lc_record_key(shard, &record),
-                    record.key_length, lc_record_key_type(&record));
-        if (lc_index_find_offset_locked(shard, hash, record.offset, &place)) {
-            if (!evict_may_relocate(slice, record.total)) {
+        if (lc_index_find_offset_locked(shard, hash, record->offset, &place)) {
+            if (!evict_may_relocate(slice, record->total)) {
                 return false; /* the next call: nothing is dropped for want of time */
             }
-            if (evict_record(shard, head, &record, &place, slice)) {
+            if (evict_record(shard, head, record, &place, slice)) {
                 return true;
             }
         }
-        at += record.total;
+        at += record->total;
         ctl->sh_victim_at = at;
         slice->walked++;
         if (slice->relocated_bytes == relocated) {
-            slice->freed += record.total;
+            slice->freed += record->total;
         }
     }
     evict_finish(shard, head);

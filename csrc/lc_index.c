@@ -95,6 +95,29 @@ bool lc_index_sound_locked(const struct lc_shard *shard, lc_hash64 hash) {
     return true;
 }
 
+void lc_index_fetch_locked(const struct lc_shard *shard, const lc_hash64 *hashes,
+                           uint32_t count) {
+    struct lc_group groups[LC_INDEX_FETCH_MAX];
+    bool opened[LC_INDEX_FETCH_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        __builtin_prefetch(&shard->groups[lc_group_of(shard, hashes[i])]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct shm_group *group = &shard->groups[lc_group_of(shard, hashes[i])];
+        opened[i] = lc_group_open(shard, lc_load_relaxed(&group->gr_dir), &groups[i]);
+        if (opened[i]) {
+            uint32_t home = lc_group_home(&groups[i], lc_tag_of(hashes[i]));
+            __builtin_prefetch(lc_group_number(&groups[i], home));
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (opened[i]) {
+            uint32_t home = lc_group_home(&groups[i], lc_tag_of(hashes[i]));
+            __builtin_prefetch(lc_group_bucket(shard, &groups[i], home));
+        }
+    }
+}
+
 bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
                                  uint64_t offset, struct lc_place *out) {
     uint32_t number = lc_group_of(shard, hash);

@@ -110,6 +110,12 @@ bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const vo
                           uint32_t key_length, uint32_t key_type, struct lc_found *out,
                           struct lc_place *ghost);
 
+/* Have the processor fetch the home buckets of some keys, each step for all of them. */
+void lc_index_fetch_locked(const struct lc_shard *shard, const lc_hash64 *hashes,
+                           uint32_t count);
+
+#define LC_INDEX_FETCH_MAX 8
+
 /* The live slot that points to this very record. */
 bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
                                  uint64_t offset, struct lc_place *out);

@@ -285,7 +285,9 @@ static LC_INLINE int64_t read_copy(struct lc_segment *segment, const struct lc_k
     if (verdict != LC_HIT) {
         return lc_segment_told(segment, LILCACHE_MISS);
     }
-    read_note_hit(hit);
+    if (LC_LIKELY(result != LILCACHE_TOO_LARGE)) { /* the caller comes again: once */
+        read_note_hit(hit);
+    }
     return lc_segment_told(segment, result);
 }
 

@@ -271,6 +271,23 @@ TEST(a_damaged_value_is_not_lifted, 20) {
     close_checked();
 }
 
+/* Who learns that the value is longer than thought, and asks again, asks once. */
+TEST(a_value_that_did_not_fit_was_not_hit, 10) {
+    struct lc_key made;
+    struct lc_found found;
+    cache = ct_open(1 * MIB);
+    CHECK_EQ(set("a", "a value", 0, LILCACHE_SET), LILCACHE_OK);
+    CHECK_EQ(lc_key_make(cache->segment, KEY("a"), &made), LILCACHE_OK);
+    CHECK(lc_index_find_locked(ct_shard(cache), made.hash, KEY("a"), &found, NULL));
+    CHECK_EQ(lilcache_get(cache, KEY("a"), out, 6), LILCACHE_TOO_LARGE);
+    CHECK_EQ(lc_slot_hits(*found.place.slot), 0);
+    CHECK_EQ(ct_stat(cache, "hits"), 0);
+    CHECK(get("a") >= 0);
+    CHECK_EQ(lc_slot_hits(*found.place.slot), 1);
+    CHECK_EQ(ct_stat(cache, "hits"), 1);
+    close_checked();
+}
+
 /* After a call, whatever its result, the lock is free. */
 static void unlocked_after(int64_t result) {
     (void)result;
