@@ -9,8 +9,11 @@
 #define LC_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define LC_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define LC_CACHE_LINE  64
-/* What the compiler takes for too large to be inlined everywhere, and is faster so. */
+/* What the compiler takes for too large to be inlined everywhere, and is faster so. A
+ * build that counts places in the code has each once: tests/kill, tests/coverage. */
+#ifndef LC_INLINE
 #define LC_INLINE inline __attribute__((always_inline))
+#endif
 
 /* Without a call at each use; musl takes no object with this model into a running
  * process. */

@@ -64,7 +64,8 @@ static inline struct shm_row *lc_row_mine(struct lc_segment *segment) {
 }
 
 /* Count one more in this process's row, if it has one. */
-static inline void lc_row_count(struct lc_segment *segment, enum lc_row_counter which) {
+static LC_INLINE void lc_row_count(struct lc_segment *segment,
+                                   enum lc_row_counter which) {
     struct shm_row *row = lc_row_mine(segment);
     if (row) {
         uint64_t *counters = lc_row_counters(segment, row, lc_stripe_at(segment));
