@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn, Union, cast
 
+from ._compression import DEFAULT_THRESHOLD
 from ._keys import Key
 from ._options import Account
 from ._ttl import TTL
@@ -57,6 +58,8 @@ def init(
     guard: bool | None = None,
     local: int = 0,
     local_shared: bool = False,
+    compression: str | None = None,
+    compression_threshold: int = DEFAULT_THRESHOLD,
     serializer: Union[str, Serializer] = "auto",
     signing_key: bytes | None = None,
     lock_timeout: float = 1.0,
@@ -87,6 +90,8 @@ def init(
         "guard": guard,
         "local": local,
         "local_shared": local_shared,
+        "compression": compression,
+        "compression_threshold": compression_threshold,
         "serializer": serializer,
         "signing_key": signing_key,
         "lock_timeout": lock_timeout,

@@ -6,11 +6,13 @@ cache.py adds the verbs.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar, Union
 
 from ._codec import Codec
+from ._compression import DEFAULT_THRESHOLD, Compressor, raw_length_max
 from ._handle import Handle
 from ._options import MIB, Account, Options, check_lock_timeout, make_options
 from ._raw import Raw
@@ -30,7 +32,7 @@ class Attachment(Verbs):
         "_codec",
         "_handle",
         "_options",
-        "_plain",
+        "_plain_below",
         "_raw",
         "_serializer",
     )
@@ -50,6 +52,8 @@ class Attachment(Verbs):
         guard: bool | None = None,
         local: int = 0,
         local_shared: bool = False,
+        compression: str | None = None,
+        compression_threshold: int = DEFAULT_THRESHOLD,
         serializer: Union[str, Serializer] = "auto",
         signing_key: bytes | None = None,
         lock_timeout: float = 1.0,
@@ -86,6 +90,13 @@ class Attachment(Verbs):
                 a copy; other mutable values are decoded each time.
             local_shared: Keep any value, and return the same object each time. It
                 must not be changed.
+            compression: "zstd" or "lz4" makes what this process stores smaller, where
+                that saves an eighth at least; it takes the library of that name. A
+                value whose compressed form fits may then be up to 8 times larger than
+                max_value_mb. What is compressed is read whatever a process passes
+                here. By default nothing is.
+            compression_threshold: Bytes of a value, encoded, from which on that is
+                tried.
             serializer: "auto", "pickle", "safe" or an object with dumps and loads; see
                 lilcache.serializers.
             signing_key: At least 16 secret bytes: every value is then signed, and none
@@ -111,6 +122,8 @@ class Attachment(Verbs):
             guard=guard,
             local=local,
             local_shared=local_shared,
+            compression=compression,
+            compression_threshold=compression_threshold,
         )
         self._open(options, serializer, signing_key, lock_timeout)
 
@@ -124,6 +137,9 @@ class Attachment(Verbs):
         timeout = check_lock_timeout(lock_timeout)
         chosen, written_type = resolve(serializer)
         signer = None if signing_key is None else Signer(signing_key)
+        compressor = None
+        if options.compression is not None:
+            compressor = Compressor(options.compression, options.compression_threshold)
         # Every argument is checked by now: only the segment itself can refuse.
         self._handle = handle = Handle(options, signs=signer is not None)
         self._plug(handle.port)
@@ -136,7 +152,11 @@ class Attachment(Verbs):
             written_type,
             signer,
             handle.shared_with_others if guarded else None,
+            compressor,
+            lambda: raw_length_max(handle.max_value_bytes),
         )
+        if compressor is not None:
+            handle.port.compress_from(options.compression_threshold)
         # Whose owner is another user is for Codec to judge: that depends on who we are.
         if signer is None and not (guarded and options.owner >= 0):
             handle.port.serialize(
@@ -145,8 +165,12 @@ class Attachment(Verbs):
                 written_type,
                 guarded and not options.anonymous,
             )
-        # Whether bytes and str are stored as they are: they are not when signed.
-        self._plain = signer is None
+        # Below how many bytes bytes and str are stored as they are.
+        self._plain_below = sys.maxsize
+        if signer is not None:
+            self._plain_below = 0
+        elif compressor is not None:
+            self._plain_below = compressor.threshold
         self._serializer = serializer
         self._options = options
 

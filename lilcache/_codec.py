@@ -4,6 +4,9 @@ The types bytes, str, int, float, bool and None, by exact type, have an encoding
 their own and never meet a serializer. Everything else, subclasses and numpy scalars
 included, goes through it.
 
+A compressor makes long payloads smaller; the value type then carries the bit
+COMPRESSED, and every codec reads it.
+
 With a signer every payload is signed, and nothing unsigned is accepted: the value
 type then carries the bit SIGNED. incr works on plain integers in the segment, which
 cannot be signed, so a signing cache has no counters.
@@ -15,6 +18,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
+from ._compression import COMPRESSED, Compressor, expand
 from ._keys import describe_key
 from .errors import CorruptError, SerializationError
 from .serializers import (
@@ -53,9 +57,21 @@ class Codec:
         signer: Signs every payload, if given.
         shared: Tells whether others than this user can write the segment now. Given
             where that forbids the serializer, and asked before each use.
+        compressor: Compresses payloads, if given.
+        raw_max: Tells how long a payload may be that is compressed.
     """
 
-    __slots__ = ("_dumps", "_loads", "_serializer", "_shared", "_signer", "_type")
+    __slots__ = (
+        "_as_is",
+        "_compressor",
+        "_dumps",
+        "_loads",
+        "_raw_max",
+        "_serializer",
+        "_shared",
+        "_signer",
+        "_type",
+    )
 
     def __init__(
         self,
@@ -63,6 +79,8 @@ class Codec:
         serializer_type: int,
         signer: Signer | None,
         shared: Callable[[], bool] | None,
+        compressor: Compressor | None,
+        raw_max: Callable[[], int],
     ) -> None:
         self._serializer = serializer
         self._dumps = serializer.dumps
@@ -70,6 +88,9 @@ class Codec:
         self._type = serializer_type
         self._signer = signer
         self._shared = shared
+        self._compressor = compressor
+        self._raw_max = raw_max
+        self._as_is = signer is None and compressor is None
 
     @property
     def signs(self) -> bool:
@@ -101,17 +122,30 @@ class Codec:
             payload, value_type = b"", TYPE_FALSE
         else:
             payload, value_type = self._dump(value), self._type
-        if self._signer is None:
+        if self._as_is:
             return payload, value_type
-        value_type |= SIGNED
-        return self._signer.sign(payload, value_type, key, key_type), value_type
+        return self.seal(payload, value_type, key, key_type)
+
+    def seal(
+        self, payload: bytes, value_type: int, key: bytes, key_type: int
+    ) -> tuple[bytes, int]:
+        """Return what is stored of a payload: compressed, then signed, or as it is."""
+        if self._compressor is not None:
+            smaller = self._compressor.shrink(payload, self._raw_max())
+            if smaller is not None:
+                payload, value_type = smaller, value_type | COMPRESSED
+        if self._signer is not None:
+            value_type |= SIGNED
+            payload = self._signer.sign(payload, value_type, key, key_type)
+        return payload, value_type
 
     def decode(self, payload: bytes, value_type: int, key: bytes, key_type: int) -> Any:
         """Return the value.
 
         Raises:
             CorruptError: The bytes are not what encode makes, or the signature fails.
-            SerializationError: Another serializer wrote the value, or loading failed.
+            SerializationError: Another serializer wrote the value, or loading failed,
+                or a library that decompresses it is not installed.
         """
         if self._signer is not None:
             if not value_type & SIGNED:
@@ -121,6 +155,9 @@ class Codec:
                 )
             payload = self._signer.verify(payload, value_type, key, key_type)
             value_type ^= SIGNED
+        if value_type & COMPRESSED and not value_type & SIGNED:
+            payload = self.expand(payload, key, key_type)
+            value_type ^= COMPRESSED
         try:
             if value_type == TYPE_STR:
                 return payload.decode()
@@ -144,6 +181,18 @@ class Codec:
         if value_type == TYPE_FALSE:
             return False
         return self._load(payload, value_type)
+
+    def expand(self, payload: bytes, key: bytes, key_type: int) -> bytes:
+        """Return what a payload of a type with the bit COMPRESSED was before.
+
+        Raises:
+            As decode.
+        """
+        return expand(
+            payload,
+            self._raw_max(),
+            lambda: f"the value of {describe_key(key, key_type)}",
+        )
 
     def _dump(self, value: Any) -> bytes:
         self._refuse_if_shared()
@@ -176,7 +225,9 @@ class Codec:
 
     def _load(self, payload: bytes, value_type: int) -> Any:
         if value_type != self._type:
-            writer = _WRITERS.get(value_type & ~SIGNED, f"value type {value_type}")
+            writer = _WRITERS.get(
+                value_type & ~(COMPRESSED | SIGNED), f"value type {value_type}"
+            )
             signed = ", signed" if value_type & SIGNED else ""
             raise SerializationError(
                 f"the value was written with serializer {writer!r}{signed}, which this"

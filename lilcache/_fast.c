@@ -282,13 +282,14 @@ static PyObject *verbs_get(Verbs *self, PyObject *const *args, Py_ssize_t count,
     return leave_to_python(GET, self, args, count, keywords);
 }
 
-static int set_one(struct lilcache *cache, PyObject *key_object, PyObject *value_object,
+static int set_one(const Port *port, PyObject *key_object, PyObject *value_object,
                    int64_t ttl_ms, int mode) {
     struct text key;
     struct text value;
     uint64_t word;
-    return read_key(key_object, &key) && read_value(value_object, &value, &word)
-               ? core.try_set(cache, key.bytes, (size_t)key.length, key.type,
+    return read_key(key_object, &key) && read_value(value_object, &value, &word) &&
+                   (uint64_t)value.length < port->compress_from
+               ? core.try_set(port->cache, key.bytes, (size_t)key.length, key.type,
                               value.bytes, (size_t)value.length, value.type, ttl_ms,
                               mode)
                : LILCACHE_BUSY;
@@ -308,7 +309,8 @@ static PyObject *store_payload(const Port *port, PyObject *owner,
                                int64_t ttl_ms, int mode) {
     int status = LILCACHE_BUSY;
     int type = port->serializer.type;
-    if (port->cache && Py_IS_TYPE(payload, &PyBytes_Type)) {
+    if (port->cache && Py_IS_TYPE(payload, &PyBytes_Type) &&
+        (uint64_t)PyBytes_Size(payload) < port->compress_from) {
         status = core.try_set(port->cache, key->bytes, (size_t)key->length, key->type,
                               PyBytes_AsString(payload), (size_t)PyBytes_Size(payload),
                               type, ttl_ms, mode);
@@ -352,7 +354,7 @@ static PyObject *store(enum verb verb, Verbs *self, PyObject *const *args,
     if (cache && arrange(args, count, keywords, names, 2, given) &&
         read_ttl(given[2], &ttl_ms)) {
         int mode = verb == ADD ? LILCACHE_ADD : LILCACHE_SET;
-        int status = set_one(cache, given[0], given[1], ttl_ms, mode);
+        int status = set_one(self->port, given[0], given[1], ttl_ms, mode);
         if (status == LILCACHE_OK) {
             Py_RETURN_TRUE;
         }
@@ -540,7 +542,8 @@ static bool all_storable(const Port *port, PyObject *items) {
         uint64_t word;
         if (!read_key(key_object, &key) || key.length < 1 ||
             key.length > LILCACHE_KEY_MAX || !read_value(value_object, &value, &word) ||
-            (uint64_t)value.length > port->max_value) {
+            (uint64_t)value.length > port->max_value ||
+            (uint64_t)value.length >= port->compress_from) {
             return false;
         }
     }
@@ -577,7 +580,7 @@ static PyObject *verbs_set_many(Verbs *self, PyObject *const *args, Py_ssize_t c
     Py_ssize_t at = 0;
     Py_ssize_t done = 0;
     while (PyDict_Next(given[0], &at, &key, &value) &&
-           set_one(cache, key, value, ttl_ms, LILCACHE_SET) == LILCACHE_OK) {
+           set_one(self->port, key, value, ttl_ms, LILCACHE_SET) == LILCACHE_OK) {
         done++;
     }
     if (done == PyDict_Size(given[0])) {

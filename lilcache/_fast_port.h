@@ -46,6 +46,7 @@ typedef struct {
     const struct state *state; /* of the module that its type keeps */
     struct lilcache *cache;    /* NULL: none, or its values are signed */
     uint64_t max_value;
+    uint64_t compress_from; /* bytes; a value that is not shorter is Codec's */
     struct copies copies;
     struct serializer serializer;
 } Port;
@@ -76,6 +77,15 @@ static PyObject *port_keep(Port *self, PyObject *args) {
     if (!copies_open(&self->copies, (size_t)count, shares, leaves)) {
         return PyErr_NoMemory();
     }
+    Py_RETURN_NONE;
+}
+
+static PyObject *port_compress_from(Port *self, PyObject *args) {
+    unsigned long long length;
+    if (!PyArg_ParseTuple(args, "K", &length)) {
+        return NULL;
+    }
+    self->compress_from = length;
     Py_RETURN_NONE;
 }
 
@@ -129,6 +139,7 @@ static PyObject *port_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     (void)keywords;
     if (self) {
         self->state = PyType_GetModuleState(type);
+        self->compress_from = UINT64_MAX;
     }
     return (PyObject *)self;
 }
@@ -139,6 +150,8 @@ static PyMethodDef port_methods[] = {
     {"keep", (PyCFunction)port_keep, METH_VARARGS,
      "Keep so many objects that were decoded, shared or not; objects of these types\n"
      "nobody can change."},
+    {"compress_from", (PyCFunction)port_compress_from, METH_VARARGS,
+     "Leave values of so many bytes and more to the whole methods."},
     {"serialize", (PyCFunction)port_serialize, METH_VARARGS,
      "Use dumps and loads for values of this type; guarded: only while nobody else "
      "may\n"

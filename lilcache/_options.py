@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final, Union
 
+from ._compression import ALGORITHMS, DEFAULT_THRESHOLD
 from .errors import ArgumentError
 
 MIB: Final = 1024 * 1024
@@ -53,6 +54,8 @@ class Options:
     guard: bool = True
     local: int = 0
     local_shared: bool = False
+    compression: str | None = None
+    compression_threshold: int = DEFAULT_THRESHOLD
 
     @property
     def object_name(self) -> str:
@@ -74,6 +77,8 @@ def make_options(
     guard: bool | None,
     local: int,
     local_shared: bool,
+    compression: str | None,
+    compression_threshold: int,
 ) -> Options:
     """Return checked options.
 
@@ -100,6 +105,8 @@ def make_options(
         guard=default_guard() if guard is None else bool(guard),
         local=_checked_local(local),
         local_shared=bool(local_shared),
+        compression=_checked_compression(compression),
+        compression_threshold=_checked_threshold(compression_threshold),
     )
 
 
@@ -107,6 +114,23 @@ def _checked_local(local: int) -> int:
     if type(local) is not int or not 0 <= local <= LOCAL_MAX:
         raise ArgumentError(f"local is an int from 0 to {LOCAL_MAX}, not {local!r}")
     return local
+
+
+def _checked_compression(name: str | None) -> str | None:
+    if name is not None and name not in ALGORITHMS:
+        raise ArgumentError(
+            f"compression is None or one of {', '.join(map(repr, ALGORITHMS))},"
+            f" not {name!r}"
+        )
+    return name
+
+
+def _checked_threshold(threshold: int) -> int:
+    if type(threshold) is not int or not 0 <= threshold < 2**63:
+        raise ArgumentError(
+            f"compression_threshold is a number of bytes, not {threshold!r}"
+        )
+    return threshold
 
 
 def default_guard() -> bool:

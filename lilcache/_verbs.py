@@ -24,6 +24,9 @@ class _NoPort:
     def keep(self, count: int, shares: bool, immutable: tuple[type, ...]) -> None:
         """Keep nothing: every get decodes."""
 
+    def compress_from(self, length: int) -> None:
+        """Leave values of so many bytes and more: Codec does."""
+
     def serialize(
         self,
         dumps: Callable[[Any], bytes],

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 from . import _many
 from ._attachment import Attachment
 from ._codec import TYPE_BYTES, TYPE_STR
+from ._compression import COMPRESSED
 from ._keys import KEY_BYTES, KEY_STR, Key, decode_key, describe_key, encode_key
 from ._raw import (
     ADD,
@@ -132,7 +133,7 @@ class PlainCache(Attachment):
             LockTimeoutError: Another process held the lock; nothing was changed.
             NoSpaceError: Views pin every place the value would fit in.
         """
-        if ttl is None and self._plain:
+        if ttl is None:
             quick_set = None
             try:
                 if type(key) is str:
@@ -148,8 +149,11 @@ class PlainCache(Attachment):
                     elif type(value) is bytes:
                         payload, quick_set = value, quick_set_bytes_bytes
                 if quick_set is not None:
-                    pointer = self._handle.pointer
-                    if quick_set(pointer, data, len(data), payload, len(payload)) == OK:
+                    pointer, length = self._handle.pointer, len(payload)
+                    if (
+                        length < self._plain_below
+                        and quick_set(pointer, data, len(data), payload, length) == OK
+                    ):
                         return True
             except (UnicodeEncodeError, TypeError, OverflowError):
                 # Surrogates, a closed cache, over 2 GiB: the long way sees to them.
@@ -230,10 +234,10 @@ class PlainCache(Attachment):
     def view(self, key: Key, default: Any = None) -> Any:
         """Return a read-only view of a bytes or str value where it lies.
 
-        Nothing is copied, whatever the size; a str shows its UTF-8 bytes. The bytes
-        stay as they are until the last reference to the view, its slices and the
-        arrays made from it is gone. Every live view keeps a block of the segment from
-        being used again: do not keep many.
+        Nothing is copied, whatever the size, unless the value is compressed or signed;
+        a str shows its UTF-8 bytes. The bytes stay as they are until the last reference
+        to the view, its slices and the arrays made from it is gone. Every live view
+        keeps a block of the segment from being used again: do not keep many.
 
             with cache.view(key) as memory: ...
 
@@ -260,8 +264,14 @@ class PlainCache(Attachment):
             found = self._raw.view(data, key_type)
             if found is None:
                 return default
-            if found[1] == TYPE_BYTES or found[1] == TYPE_STR:
-                return found[0]
+            view, value_type = found
+            if value_type == TYPE_BYTES or value_type == TYPE_STR:
+                return view
+            if value_type ^ COMPRESSED in (TYPE_BYTES, TYPE_STR):
+                # Of a private copy, which nobody changes meanwhile.
+                with view as memory:
+                    stored = bytes(memory)
+                return View.of_copy(self._codec.expand(stored, data, key_type))
         raise NotBytesError(
             f"the value of {describe_key(data, key_type)} is neither bytes nor str:"
             " use get"
@@ -453,7 +463,8 @@ class PlainCache(Attachment):
     ) -> bool:
         if type(payload) is not bytes:
             raise self._codec.not_bytes(payload)
-        return self._raw.set(data, key_type, (payload, value_type), ttl_ms, mode)
+        stored = self._codec.seal(payload, value_type, data, key_type)
+        return self._raw.set(data, key_type, stored, ttl_ms, mode)
 
     def _dump_failed(self, value: Any, error: Exception) -> NoReturn:
         raise self._codec.dump_error(value, error) from error

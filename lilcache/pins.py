@@ -36,8 +36,9 @@ class View(Exporter):
 
     Attributes:
         copied: Whether it had to be a copy instead of lying in the segment: when the
-            process holds too many views, when views already pin half of the blocks,
-            or when the cache signs its values. It is just as valid.
+            process holds too many views, when views already pin half of the blocks
+            (Stats.view_copies counts both), when the value is compressed, or when the
+            cache signs its values. It is just as valid.
     """
 
     __slots__ = ("_entered", "copied")

@@ -21,6 +21,10 @@ KINDS: dict[str, Callable[..., PlainCache]] = {
     "named": Cache,
     "plain": PlainCache,
     "local": partial(Cache, local=64),
+    "zstd": partial(Cache, compression="zstd", compression_threshold=64),
+    "lz4": partial(Cache, compression="lz4", compression_threshold=0, local=64),
+    "plain-zstd": partial(PlainCache, compression="zstd", compression_threshold=0),
+    "plain-lz4": partial(PlainCache, compression="lz4", compression_threshold=64),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from typing import Any
 
 import pytest
@@ -118,7 +119,7 @@ def test_closed(mapping: Cache) -> None:
 
 
 def test_repr_names_it_and_how_full_it_is(mapping: Cache) -> None:
-    mapping.set("key", b"x" * 1_000_000)
+    mapping.set("key", random.Random(1).randbytes(1_000_000))  # nothing compresses it
     assert mapping.name in repr(mapping)
     assert "16 MiB" in repr(mapping)
     assert "6% full, 1 items" in repr(mapping)

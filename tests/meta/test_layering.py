@@ -16,6 +16,7 @@ CSRC = ROOT / "csrc"
 
 PYTHON_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "_sentinel", "_version"}),
+    frozenset({"_compression"}),
     frozenset({"_ffi", "_keys", "_ttl", "_options", "serializers"}),
     frozenset({"_status", "_codec", "_scratch", "_verbs", "pins", "stats"}),
     frozenset({"_handle"}),
@@ -45,7 +46,7 @@ FFI_USERS = {
 LEAVES = {"cli", "server", "tiers", "contrib"}
 
 # Standard library only, but for these; each imports its third party lazily.
-THIRD_PARTY = {"serializers": {"msgspec"}}
+THIRD_PARTY = {"_compression": {"lz4", "zstandard"}, "serializers": {"msgspec"}}
 
 C_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"lc_base", "status.def", "stats.def", "crash.def", "race.def"}),

@@ -11,18 +11,24 @@ from hypothesis import strategies as st
 from lilcache import CorruptError, SerializationError
 from lilcache import _codec as codec
 from lilcache._codec import Codec
+from lilcache._compression import Compressor
 from lilcache._ffi import lib
 from lilcache.serializers import Signer, resolve
 
 KEY = (b"key", 1)
 SECRET = b"0123456789abcdef"
+RAW_MAX = 1 << 20
 
 
 def make(
-    choice: Any = "pickle", secret: bytes | None = None, shared: Any = None
+    choice: Any = "pickle",
+    secret: bytes | None = None,
+    shared: Any = None,
+    compression: str | None = None,
 ) -> Codec:
     signer = None if secret is None else Signer(secret)
-    return Codec(*resolve(choice), signer, shared)
+    compressor = None if compression is None else Compressor(compression, 0)
+    return Codec(*resolve(choice), signer, shared, compressor, lambda: RAW_MAX)
 
 
 @given(
