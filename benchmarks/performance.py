@@ -24,7 +24,7 @@ from .performance_tables import tables
 from .processes import BenchmarkError, StoppedError, catch_stop_signals
 
 INSIDE = ("latency", "sizes", "mixes")
-ALONE = ("scaling", "memory", "private", "tails")
+ALONE = ("scaling", "memory", "compression", "private", "tails")
 UWSGI_MB = 256
 
 
