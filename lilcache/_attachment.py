@@ -6,7 +6,6 @@ cache.py adds the verbs.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar, Union
@@ -32,7 +31,7 @@ class Attachment(Verbs):
         "_codec",
         "_handle",
         "_options",
-        "_plain_below",
+        "_plain",
         "_raw",
         "_serializer",
     )
@@ -165,12 +164,8 @@ class Attachment(Verbs):
                 written_type,
                 guarded and not options.anonymous,
             )
-        # Below how many bytes bytes and str are stored as they are.
-        self._plain_below = sys.maxsize
-        if signer is not None:
-            self._plain_below = 0
-        elif compressor is not None:
-            self._plain_below = compressor.threshold
+        # Whether bytes and str are stored as they are, however long.
+        self._plain = signer is None and compressor is None
         self._serializer = serializer
         self._options = options
 

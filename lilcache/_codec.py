@@ -71,6 +71,7 @@ class Codec:
         "_shared",
         "_signer",
         "_type",
+        "_verified",
     )
 
     def __init__(
@@ -91,6 +92,12 @@ class Codec:
         self._compressor = compressor
         self._raw_max = raw_max
         self._as_is = signer is None and compressor is None
+        # Decodes what is in a payload whose signature has been looked at.
+        self._verified: Codec | None = None
+        if signer is not None:
+            self._verified = Codec(
+                serializer, serializer_type, None, shared, None, raw_max
+            )
 
     @property
     def signs(self) -> bool:
@@ -155,9 +162,6 @@ class Codec:
                 )
             payload = self._signer.verify(payload, value_type, key, key_type)
             value_type ^= SIGNED
-        if value_type & COMPRESSED and not value_type & SIGNED:
-            payload = self.expand(payload, key, key_type)
-            value_type ^= COMPRESSED
         try:
             if value_type == TYPE_STR:
                 return payload.decode()
@@ -180,7 +184,7 @@ class Codec:
             return True
         if value_type == TYPE_FALSE:
             return False
-        return self._load(payload, value_type)
+        return self._load(payload, value_type, key, key_type)
 
     def expand(self, payload: bytes, key: bytes, key_type: int) -> bytes:
         """Return what a payload of a type with the bit COMPRESSED was before.
@@ -223,8 +227,12 @@ class Codec:
             f"a stored value of {len(payload)} bytes cannot be loaded: {error}"
         )
 
-    def _load(self, payload: bytes, value_type: int) -> Any:
+    def _load(self, payload: bytes, value_type: int, key: bytes, key_type: int) -> Any:
         if value_type != self._type:
+            if value_type & (COMPRESSED | SIGNED) == COMPRESSED:
+                payload = self.expand(payload, key, key_type)
+                reader = self._verified or self
+                return reader.decode(payload, value_type ^ COMPRESSED, key, key_type)
             writer = _WRITERS.get(
                 value_type & ~(COMPRESSED | SIGNED), f"value type {value_type}"
             )

@@ -133,7 +133,7 @@ class PlainCache(Attachment):
             LockTimeoutError: Another process held the lock; nothing was changed.
             NoSpaceError: Views pin every place the value would fit in.
         """
-        if ttl is None:
+        if ttl is None and self._plain:
             quick_set = None
             try:
                 if type(key) is str:
@@ -149,11 +149,8 @@ class PlainCache(Attachment):
                     elif type(value) is bytes:
                         payload, quick_set = value, quick_set_bytes_bytes
                 if quick_set is not None:
-                    pointer, length = self._handle.pointer, len(payload)
-                    if (
-                        length < self._plain_below
-                        and quick_set(pointer, data, len(data), payload, length) == OK
-                    ):
+                    pointer = self._handle.pointer
+                    if quick_set(pointer, data, len(data), payload, len(payload)) == OK:
                         return True
             except (UnicodeEncodeError, TypeError, OverflowError):
                 # Surrogates, a closed cache, over 2 GiB: the long way sees to them.

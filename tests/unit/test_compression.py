@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from backports import zstd as zstd_of_python
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lilcache
@@ -357,6 +357,7 @@ def test_one_without_the_key_does_not_read_it(make_cache: Any, name: str) -> Non
 # --- damage -------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("library", ["_zstandard", "_lz4", "_zstd_of_python"])
 def test_damaged_bytes_are_told(library: str, data: st.DataObject) -> None:
@@ -384,6 +385,7 @@ def test_damaged_bytes_are_told(library: str, data: st.DataObject) -> None:
             assert len(found) == int.from_bytes(damaged[1:5], "little")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100), st.integers(0, 2))
 def test_noise_is_told(noise: bytes, number: int) -> None:
     with pytest.raises(CorruptError):
