@@ -24,7 +24,13 @@ from .performance_tables import tables
 from .processes import BenchmarkError, StoppedError, catch_stop_signals
 
 INSIDE = ("latency", "sizes", "mixes")
-ALONE = ("scaling", "memory", "compression", "private", "tails")
+ALONE = {
+    "scaling": "alone.scaling",
+    "memory": "alone.memory",
+    "compression": "alone.compression",
+    "private": "alone.private",
+    "tails": "alone.tails",
+}
 UWSGI_MB = 256
 
 
@@ -58,25 +64,26 @@ def suite_samples(name: str, peers: Sequence[str], rounds: int) -> dict[str, Any
 
 
 def alone_rows(name: str) -> dict[str, Any]:
-    """Measure one table: title, note, heads and rows."""
-    suite = import_module(f"{__package__}.alone.{name}")
+    """Measure one table: title, note, columns and rows."""
+    suite = import_module(f"{__package__}.{ALONE[name]}")
     with tempfile.TemporaryDirectory(prefix="lc-") as folder:
         rows = list(suite.rows(Path(folder)))
     return {
         "title": suite.TITLE,
         "note": suite.NOTE,
-        "heads": suite.HEADS,
+        "columns": suite.COLUMNS,
         "rows": rows,
     }
 
 
-def measure_all(suites: Sequence[str], arguments: Sequence[str], path: Path) -> None:
+def measure_all(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     """Measure suites, those inside uWSGI first, into a report."""
     report: dict[str, Any] = {}
-    if any(name in INSIDE for name in suites):
+    path: Path = options.json
+    if any(name in INSIDE for name in options.suites):
         inside_uwsgi.run(f"{__package__}.performance", arguments, UWSGI_MB)
         report |= json.loads(path.read_text())
-    for name in suites:
+    for name in options.suites:
         if name in ALONE:
             report[name] = alone_rows(name)
     path.write_text(json.dumps(report) + "\n")
@@ -85,7 +92,7 @@ def measure_all(suites: Sequence[str], arguments: Sequence[str], path: Path) -> 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.performance")
-    every = INSIDE + ALONE
+    every = (*INSIDE, *ALONE)
     made.add_argument("--suites", nargs="+", choices=every, default=every)
     made.add_argument("--peers", nargs="+", choices=PEERS, default=tuple(PEERS))
     made.add_argument("--rounds", type=int, default=100)
@@ -107,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.json.write_text(json.dumps(report) + "\n")
         return 0
     try:
-        measure_all(options.suites, given, options.json)
+        measure_all(options, given)
     except StoppedError as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signum

@@ -10,6 +10,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from .alone.scaling import COUNTS
 from .interleaved import figure
 from .peers import PEERS
 
@@ -111,21 +112,19 @@ def draw_sizes(suite: dict[str, Any], path: Path) -> None:
 
 def draw_scaling(suite: dict[str, Any], path: Path) -> None:
     """Operations a second by the number of processes."""
-    titles = {title: name for name, title in PEERS.items()}
-    counts = [float(head.split()[0]) for head in suite["heads"][1:]]
     drawing, axes = pyplot.subplots(figsize=(7.2, 3.4))
     draw_lines(
         axes,
         {
-            titles[row[0]]: (
-                counts,
-                [float(text.split()[0].replace(",", "")) * 1000 for text in row[1:]],
+            row["peer"]: (
+                [float(count) for count in COUNTS],
+                [row[f"thousands_{count}"] * 1000 for count in COUNTS],
             )
             for row in suite["rows"]
         },
     )
     axes.set_yscale("log")
-    axes.set_xticks(counts)
+    axes.set_xticks(COUNTS)
     axes.set_xlabel("processes")
     axes.set_ylabel("operations a second, all together")
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))

@@ -46,7 +46,10 @@ def main() -> int:
             DRAWINGS[name](suite, FOLDER / f"{name}.svg")
         text = put(text, name, table_of(suite))
     PAGE.write_text(text)
-    (FOLDER / "report.json").write_text(json.dumps(report) + "\n")
+    kept = FOLDER / "report.json"
+    # Suites that were not measured this time stand on the page as they were.
+    before = json.loads(kept.read_text()) if kept.exists() else {}
+    kept.write_text(json.dumps(before | report) + "\n")
     return 0
 
 

@@ -55,17 +55,32 @@ def cell_text(
     return text if brief else f"{text} ({times.low:.3g}-{times.high:.3g})"
 
 
+def row_table(suite: dict[str, Any]) -> str:
+    """Return a line for each row; a cell whose figures the row lacks is empty."""
+    columns: dict[str, str] = suite["columns"]
+    lines = []
+    for row in suite["rows"]:
+        line = []
+        for template in columns.values():
+            try:
+                line.append(template.format(**row))
+            except KeyError:
+                line.append("")
+        lines.append(line)
+    return tabulate(
+        lines,
+        tuple(columns),
+        tablefmt="github",
+        disable_numparse=True,
+        # Whoever says how a figure is written has figures; all else are names.
+        colalign=["right" if ":" in text else "left" for text in columns.values()],
+    )
+
+
 def table_of(suite: dict[str, Any]) -> str:
     """Return title, table and how to read it."""
     if "rows" in suite:
-        table = tabulate(
-            suite["rows"],
-            suite["heads"],
-            tablefmt="github",
-            disable_numparse=True,
-            colalign=("left",) + ("right",) * (len(suite["heads"]) - 1),
-        )
-        return f"{suite['title']}\n\n{table}\n\n{suite['note']}"
+        return f"{suite['title']}\n\n{row_table(suite)}\n\n{suite['note']}"
     if suite.get("by_verb"):
         parts = [
             f"{verb}:\n\n{suite_table(suite, f'{verb}, ', brief=True)}"

@@ -16,17 +16,20 @@ NOTE = (
     "take beside that is not counted. Used: the share of the 64 MiB that is keys and "
     "values."
 )
-HEADS = ("value", "lilcache", "used", "memcached", "used", "Redis", "used")
-PEERS = ("lilcache", "memcached", "redis")
+PEERS = {"lilcache": "lilcache", "memcached": "memcached", "redis": "Redis"}
+COLUMNS = {"value": "{value}"}
+for _peer, _title in PEERS.items():
+    COLUMNS[_title] = f"{{{_peer}_items:,}}"
+    COLUMNS[f"{_title}, used"] = f"{{{_peer}_share:.1%}}"
 SIZE_MB = 64
 SIZES = {"64 B": 64, "100 B": 100, "1 KiB": 1024, "4 KiB": 4096, "64 KiB": 65_536}
 KEY_BYTES = 16
 
 
-def rows(folder: Path) -> Iterator[list[Any]]:
+def rows(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield value, and for each peer items and the share of the bytes they are."""
     for title, size in SIZES.items():
-        row: list[Any] = [title]
+        row: dict[str, Any] = {"value": title, "value_bytes": size}
         for name in PEERS:
             check_stop()
             own = folder / f"{name}-{size}"
@@ -34,7 +37,7 @@ def rows(folder: Path) -> Iterator[list[Any]]:
             with peer(name).opened(SIZE_MB, own) as verbs:
                 items = held(verbs, size)
             share = items * (KEY_BYTES + size) / (SIZE_MB << 20)
-            row += [f"{items:,}", f"{share:.1%}"]
+            row |= {f"{name}_items": items, f"{name}_share": share}
         yield row
 
 

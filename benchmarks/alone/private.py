@@ -7,6 +7,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from .. import smaps
 from ..peers import shared_peer
 
 TITLE = "Private memory of one more worker, in KiB"
@@ -15,29 +16,28 @@ NOTE = (
     "imported. After: the worker has attached to 64 MiB that another process filled "
     "with 100,000 items, and read them all. The segment's own pages belong to both."
 )
-HEADS = ("", "before", "after", "cost")
+COLUMNS = {
+    "": "{peer}",
+    "before": "{before_kib:,}",
+    "after": "{after_kib:,}",
+    "cost": "{cost_kib:,}",
+}
 SIZE_MB = 64
 KEYS = [f"k{number:015d}" for number in range(100_000)]
 VALUE = b"x" * 100
 
 
-def private_kib() -> int:
-    """Return KiB of this process that are in no other one."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
-
-
 def worker(folder: Path) -> tuple[int, int]:
     """Return this process's private KiB before it joins, and when it has read."""
     lilcache = shared_peer("lilcache")
-    before = private_kib()
+    before = smaps.sum_of("Private_") >> 10
     with lilcache.joined(SIZE_MB, folder) as verbs:
         for key in KEYS:
             verbs.get(key)
-        return before, private_kib()
+        return before, smaps.sum_of("Private_") >> 10
 
 
-def rows(folder: Path) -> Iterator[list[Any]]:
+def rows(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield one row."""
     with shared_peer("lilcache").opened(SIZE_MB, folder) as verbs:
         assert verbs.set is not None
@@ -45,4 +45,9 @@ def rows(folder: Path) -> Iterator[list[Any]]:
             verbs.set(key, VALUE)
         with get_context("spawn").Pool(1) as pool:
             before, after = pool.apply(worker, (folder,))
-    yield ["lilcache", f"{before:,}", f"{after:,}", f"{after - before:,}"]
+    yield {
+        "peer": "lilcache",
+        "before_kib": before,
+        "after_kib": after,
+        "cost_kib": after - before,
+    }

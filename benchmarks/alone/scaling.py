@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -22,7 +22,11 @@ NOTE = (
     "0.4 s, in turns. In brackets: times what one process does."
 )
 COUNTS = (1, 2, 4, 8)
-HEADS = ("", "1 process", *(f"{count} processes" for count in COUNTS[1:]))
+COLUMNS = {"": "{title}", "1 process": "{thousands_1:,.0f}"}
+for _count in COUNTS[1:]:
+    COLUMNS[f"{_count} processes"] = (
+        f"{{thousands_{_count}:,.0f}} ({{times_{_count}:.2f}})"
+    )
 SIZE_MB = 64
 ROUNDS = 7
 SECONDS = 0.4
@@ -34,7 +38,7 @@ CHUNK = 100
 """Operations between two looks at the clock."""
 
 
-def work(name: str, folder: Path, number: int, line: Connection) -> None:
+def work(number: int, line: Connection, name: str, folder: Path) -> None:
     """Join a cache; then, at each word, do operations from then to then, and count."""
     dice = random.Random(number)
     keys = dice.choices(KEYS, k=CHUNK)
@@ -59,16 +63,26 @@ def work(name: str, folder: Path, number: int, line: Connection) -> None:
 
 
 class Crew:
-    """Processes that have joined one peer's cache."""
+    """Processes that have said that they are ready, and work at each word.
 
-    def __init__(self, name: str, folder: Path, count: int) -> None:
+    Args:
+        target: given the process's number, its end of a pipe and the arguments. It
+            sends something when it is ready; then it receives the moment to start, by
+            the monotonic clock, and sends what came of it, until it receives None.
+        count: number of processes.
+        arguments: what else each is given.
+    """
+
+    def __init__(
+        self, target: Callable[..., None], count: int, *arguments: Any
+    ) -> None:
         context = get_context("spawn")
         self.lines: list[Connection] = []
         self.processes = []
         for number in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=work, args=(name, folder, number, theirs), daemon=True
+                target=target, args=(number, theirs, *arguments), daemon=True
             )
             process.start()
             theirs.close()  # or nobody would notice that a worker has ended
@@ -77,12 +91,12 @@ class Crew:
         for line in self.lines:
             line.recv()
 
-    def round(self) -> float:
-        """Return the operations a second of all."""
+    def round(self) -> list[Any]:
+        """Return what came of it in each process."""
         start = time.monotonic() + LEAD_S
         for line in self.lines:
             line.send(start)
-        return sum(line.recv() for line in self.lines) / SECONDS
+        return [line.recv() for line in self.lines]
 
     def end(self) -> None:
         """Let them leave."""
@@ -92,8 +106,8 @@ class Crew:
             process.join()
 
 
-def rows(folder: Path) -> Iterator[list[Any]]:
-    """Yield a peer's title, and thousands a second for each number of processes."""
+def rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield a peer, and thousands a second for each number of processes."""
     figures: dict[str, list[float]] = {name: [] for name in SHARED}
     with ExitStack() as stack:
         for name in SHARED:
@@ -103,18 +117,18 @@ def rows(folder: Path) -> Iterator[list[Any]]:
             assert verbs.set is not None
             set_each(verbs.set, KEYS, VALUE, len(KEYS))
         for count in COUNTS:
-            crews = {name: Crew(name, folder / name, count) for name in SHARED}
+            crews = {name: Crew(work, count, name, folder / name) for name in SHARED}
             rounds: dict[str, list[float]] = {name: [] for name in SHARED}
             for _ in range(ROUNDS):
                 check_stop()
                 for name, crew in crews.items():
-                    rounds[name].append(crew.round())
+                    rounds[name].append(sum(crew.round()) / SECONDS)
             for name, crew in crews.items():
                 crew.end()
                 figures[name].append(median(rounds[name]))
     for name, found in figures.items():
-        row: list[Any] = [PEERS[name]]
-        for figure in found:
-            times = "" if figure is found[0] else f" ({figure / found[0]:.2f})"
-            row.append(f"{figure / 1000:,.0f}{times}")
+        row: dict[str, Any] = {"peer": name, "title": PEERS[name]}
+        for count, figure in zip(COUNTS, found, strict=True):
+            row[f"thousands_{count}"] = figure / 1000
+            row[f"times_{count}"] = figure / found[0]
         yield row

@@ -20,7 +20,14 @@ NOTE = (
     "64 KiB and one of up to 1 MiB, sizes drawn evenly by their logarithm; the cache "
     "was filled three times over before. What the machine does meanwhile is in them."
 )
-HEADS = ("value up to", "sets", "median", "p99", "p99.9", "p99.9 to median")
+COLUMNS = {
+    "value up to": "{value_up_to}",
+    "sets": "{sets:,}",
+    "median": "{median_us:.1f}",
+    "p99": "{p99_us:.1f}",
+    "p99.9": "{p999_us:.1f}",
+    "p99.9 to median": "{p999_to_median:.1f}",
+}
 SIZE_MB = 64
 CLASSES = {"256 B": (16, 256), "4 KiB": (257, 4096), "64 KiB": (4097, 65_536)}
 CLASSES["1 MiB"] = (65_537, 1 << 20)
@@ -41,7 +48,7 @@ def drawn(dice: random.Random) -> Iterator[tuple[int, str, int]]:
         yield kind, f"k{dice.randrange(KEYS):09d}", size
 
 
-def rows(folder: Path) -> Iterator[list[Any]]:
+def rows(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield class, sets, median, percentiles and their ratio."""
     value = bytes(1 << 20)
     taken: list[list[int]] = [[] for _ in CLASSES]
@@ -68,6 +75,11 @@ def rows(folder: Path) -> Iterator[list[Any]]:
             gc.enable()
     for title, times in zip(CLASSES, taken, strict=True):
         middle, p99, p999 = np.percentile(times, (50, 99, 99.9)) / 1000
-        row: list[Any] = [title, f"{len(times):,}"]
-        row += [f"{each:.1f}" for each in (middle, p99, p999)]
-        yield [*row, f"{p999 / middle:.1f}"]
+        yield {
+            "value_up_to": title,
+            "sets": len(times),
+            "median_us": float(middle),
+            "p99_us": float(p99),
+            "p999_us": float(p999),
+            "p999_to_median": float(p999 / middle),
+        }

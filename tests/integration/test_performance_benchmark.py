@@ -68,5 +68,5 @@ def test_what_runs_outside_makes_its_table(tmp_path: Path) -> None:
         assert run.leftovers() == []
         assert "| 64 KiB " in run.output()
     rows = json.loads(file.read_text())["tails"]["rows"]
-    assert [row[0] for row in rows] == ["256 B", "4 KiB", "64 KiB", "1 MiB"]
-    assert all(float(row[2]) <= float(row[3]) <= float(row[4]) for row in rows)
+    assert [row["value_up_to"] for row in rows] == ["256 B", "4 KiB", "64 KiB", "1 MiB"]
+    assert all(row["median_us"] <= row["p99_us"] <= row["p999_us"] for row in rows)
