@@ -112,13 +112,15 @@ bench-origin: $(VENV)/installed-dev
 # All peers that lilcache is measured beside.
 .PHONY: peers
 peers: $(VENV)/installed-peers
-	tests/need.sh memcached memcached
+	tests/need.sh memcached memcached redis-server redis-server
 
 # lilcache beside them, in turns within one run; figures of each round in build/.
+# TRACES is the folder with the trace files; without it their hit ratios are left out.
 .PHONY: bench
 bench: peers
 	mkdir -p build
-	$(BIN)/python -m benchmarks.performance --json build/performance.json
+	$(BIN)/python -m benchmarks.performance --json build/performance.json \
+	    $(if $(wildcard $(TRACES)),--traces $(TRACES))
 
 # The same, put into docs/performance.md with its drawings.
 .PHONY: bench-report

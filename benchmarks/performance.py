@@ -30,6 +30,7 @@ ALONE = {
     "compression": "alone.compression",
     "private": "alone.private",
     "tails": "alone.tails",
+    "servers": "hitratio.servers",
 }
 UWSGI_MB = 256
 
@@ -63,11 +64,11 @@ def suite_samples(name: str, peers: Sequence[str], rounds: int) -> dict[str, Any
     }
 
 
-def alone_rows(name: str) -> dict[str, Any]:
+def alone_rows(name: str, **given: Any) -> dict[str, Any]:
     """Measure one table: title, note, columns and rows."""
     suite = import_module(f"{__package__}.{ALONE[name]}")
     with tempfile.TemporaryDirectory(prefix="lc-") as folder:
-        rows = list(suite.rows(Path(folder)))
+        rows = list(suite.rows(Path(folder), **given))
     return {
         "title": suite.TITLE,
         "note": suite.NOTE,
@@ -85,7 +86,8 @@ def measure_all(options: argparse.Namespace, arguments: Sequence[str]) -> None:
         report |= json.loads(path.read_text())
     for name in options.suites:
         if name in ALONE:
-            report[name] = alone_rows(name)
+            given = {"directory": options.traces} if name == "servers" else {}
+            report[name] = alone_rows(name, **given)
     path.write_text(json.dumps(report) + "\n")
 
 
@@ -96,6 +98,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--suites", nargs="+", choices=every, default=every)
     made.add_argument("--peers", nargs="+", choices=PEERS, default=tuple(PEERS))
     made.add_argument("--rounds", type=int, default=100)
+    made.add_argument(
+        "--traces", type=Path, help="folder of trace files; without it synthetic ones"
+    )
     made.add_argument("--json", type=Path, required=True, help="file for the report")
     return made
 

@@ -81,6 +81,12 @@ class RedisServer:
         self._process: Popen[bytes] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
     def __enter__(self) -> RedisServer:
         self._directory = tempfile.TemporaryDirectory(prefix="lilcache-")
         try:

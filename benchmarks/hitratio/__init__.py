@@ -1,1 +1,1 @@
-"""Hit-ratio benchmarks: lilcache against an ideal S3-FIFO model."""
+"""Hit-ratio benchmarks: lilcache beside ideal models and beside real servers."""

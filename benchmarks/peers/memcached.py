@@ -14,8 +14,12 @@ from ..processes import BenchmarkError, end_process, poll_until, start_process
 from . import Verbs
 
 START_TIMEOUT_S = 20.0
-VALUE_MAX = 16 << 20
 SOCKET = "memcached.sock"
+
+
+def item_max(size_mb: int) -> int:
+    """Return bytes of the largest item: memcached allows half of its memory."""
+    return min(16 << 20, size_mb << 19)
 
 
 @contextmanager
@@ -23,26 +27,34 @@ def joined(size_mb: int, folder: Path) -> Iterator[Verbs]:
     """Give the methods of a client of the server that is there."""
     client = pylibmc.Client([str(folder / SOCKET)], binary=True)
     try:
-        yield Verbs(client.get, client.set, client.delete, value_max=VALUE_MAX - 1024)
+        value_max = item_max(size_mb) - 1024
+        yield Verbs(client.get, client.set, client.delete, value_max=value_max)
     finally:
         client.disconnect_all()
 
 
 @contextmanager
-def opened(size_mb: int, folder: Path) -> Iterator[Verbs]:
-    """Give the client's own methods."""
+def server(size_mb: int, folder: Path, *options: str) -> Iterator[int]:
+    """Give the process id of a server, with more options, that listens in a folder."""
     program = shutil.which("memcached")
     if program is None:
         raise BenchmarkError("no memcached found: install it (make peers does)")
     socket = folder / SOCKET
-    command = [program, "-s", str(socket), "-m", str(size_mb), "-I", str(VALUE_MAX)]
+    command = [program, "-s", str(socket), "-m", str(size_mb)]
+    command += ["-I", str(item_max(size_mb)), *options]
     if os.geteuid() == 0:
         command += ["-u", "root"]
     with (folder / "memcached.log").open("wb") as log:
-        server = start_process(command, log=log.fileno())
+        process = start_process(command, log=log.fileno())
     try:
         poll_until(socket.exists, START_TIMEOUT_S, f"start of {program}")
-        with joined(size_mb, folder) as verbs:
-            yield verbs
+        yield process.pid
     finally:
-        end_process(server)
+        end_process(process)
+
+
+@contextmanager
+def opened(size_mb: int, folder: Path) -> Iterator[Verbs]:
+    """Give the client's own methods."""
+    with server(size_mb, folder), joined(size_mb, folder) as verbs:
+        yield verbs

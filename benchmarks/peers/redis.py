@@ -23,12 +23,27 @@ def joined(size_mb: int, folder: Path) -> Iterator[Verbs]:
 
 
 @contextmanager
+def server(maxmemory: int, policy: str, folder: Path) -> Iterator[int]:
+    """Give the process id of a server that is found from a folder.
+
+    Args:
+        maxmemory: bytes that it counts itself.
+        policy: what it evicts, a value of maxmemory-policy.
+        folder: where clients look for it.
+    """
+    with RedisServer(find_redis_server()) as running:
+        (folder / SOCKET).symlink_to(running.socket_path)
+        with redis.Redis(unix_socket_path=running.socket_path) as client:
+            client.config_set("maxmemory", maxmemory)
+            client.config_set("maxmemory-policy", policy)
+        yield running.pid
+
+
+@contextmanager
 def opened(size_mb: int, folder: Path) -> Iterator[Verbs]:
     """Give the client's own methods."""
-    with RedisServer(find_redis_server()) as server:
-        (folder / SOCKET).symlink_to(server.socket_path)
-        with redis.Redis(unix_socket_path=server.socket_path) as client:
-            client.config_set("maxmemory", f"{size_mb}mb")
-            client.config_set("maxmemory-policy", "allkeys-lru")
-        with joined(size_mb, folder) as verbs:
-            yield verbs
+    with (
+        server(size_mb << 20, "allkeys-lru", folder),
+        joined(size_mb, folder) as verbs,
+    ):
+        yield verbs
