@@ -30,6 +30,7 @@ ALONE = {
     "compression": "alone.compression",
     "private": "alone.private",
     "tails": "alone.tails",
+    "convoy": "alone.convoy",
     "servers": "hitratio.servers",
 }
 UWSGI_MB = 256
