@@ -131,11 +131,13 @@ bench-report: peers
 .PHONY: bench-core
 bench-core: $(VENV)/installed-dev
 	mkdir -p build
+	$(BIN)/python -m benchmarks.performance --suites core --json build/core.json
+
+build/bench-core: benchmarks/core/core.c $(wildcard csrc/*) build_ffi.py
+	mkdir -p build
 	$(CC) $$($(BIN)/python -c 'import build_ffi; print(*build_ffi.compiler_flags())') \
 	    -D_GNU_SOURCE -Icsrc -o build/bench-core \
 	    benchmarks/core/core.c $(wildcard csrc/lc_*.c) -lpthread -lrt
-	for entries in 1000 100000 1000000; do for threads in 1 2; do \
-	    build/bench-core $$entries $$threads 5 || exit 1; done; done
 
 # What a call costs, with the hot verbs and without, and of what is kept.
 .PHONY: bench-verbs

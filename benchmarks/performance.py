@@ -31,6 +31,7 @@ ALONE = {
     "private": "alone.private",
     "tails": "alone.tails",
     "convoy": "alone.convoy",
+    "core": "alone.core",
     "servers": "hitratio.servers",
 }
 UWSGI_MB = 256
