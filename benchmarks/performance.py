@@ -32,6 +32,7 @@ ALONE = {
     "tails": "alone.tails",
     "convoy": "alone.convoy",
     "core": "alone.core",
+    "over_redis": "alone.over_redis",
     "servers": "hitratio.servers",
 }
 UWSGI_MB = 256

@@ -1,0 +1,70 @@
+"""Tables of `make bench` that have a run of their own: the core, and beside Redis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.alone import core, over_redis
+from benchmarks.origin import Options
+from benchmarks.performance_tables import row_table
+from benchmarks.processes import BenchmarkError
+from benchmarks.rounds import Round
+
+
+@pytest.mark.timeout(300)
+def test_core_is_built_and_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "ENTRIES", (1000, 2000))
+    rows = list(core.rows(tmp_path))
+    made = [(row["entries"], row["threads"]) for row in rows]
+    assert made == [(1000, 1), (1000, 2), (2000, 1), (2000, 2)]
+    for row in rows:
+        assert 1 < row["miss_ns"] < row["set_ns"] < 1e6
+        assert row["get_per_second"] == pytest.approx(
+            row["threads"] * 1e9 / row["get_ns"], rel=0.01
+        )
+    assert rows[0]["get_to_load"] == pytest.approx(rows[0]["get_ns"] / 76)
+    assert "get_to_load" not in rows[2], "nothing is known of so many entries"
+
+
+def test_what_the_core_says_when_it_fails_is_told(tmp_path: Path) -> None:
+    core.output_of(["make", "build/bench-core"], tmp_path)
+    with pytest.raises(BenchmarkError, match="at least one of each"):
+        core.output_of([str(core.PROGRAM), "0", "1", "1"], tmp_path)
+
+
+def test_a_row_beside_redis_from_real_runs(tmp_path: Path) -> None:
+    options = Options((2,), operations=300, seconds=0.05, runs=2)
+    (row,) = over_redis.rows(tmp_path, options)
+    assert row["concurrency"] == 2
+    assert row["operations"] >= 300
+    assert row["missed"] == 0
+    assert row["times"] > 1
+
+
+def a_round(cache: str, mean_us: float, operations: int) -> Round:
+    """Return a run of which only this is of interest."""
+    return Round(cache, 1, operations, mean_us, 0, 0, 0, 9.0, 1.0, 1.0, 0, {})
+
+
+def test_means_and_their_spread() -> None:
+    runs = [a_round("redis", us, 200_000) for us in (40, 50, 70)]
+    runs += [a_round("lilcache", us, 900_000) for us in (0.25, 0.5, 1)]
+    row = over_redis.row_of(1, [runs[1], runs[4]], runs)
+    assert row["times"] == 100
+    assert (row["redis_low_us"], row["redis_high_us"]) == (40, 70)
+    assert row["operations"] == 200_000
+    assert (over_redis.OPERATIONS, over_redis.RUNS) == (200_000, 5)
+
+
+def test_a_cell_without_its_figure_is_empty_and_figures_stand_right() -> None:
+    suite = {
+        "columns": {"": "{name}", "share": "{share:.1%}"},
+        "rows": [{"name": "a", "share": 0.5}, {"name": "b"}],
+    }
+    lines = row_table(suite).splitlines()
+    assert [line.split("|")[2].strip() for line in lines[2:]] == ["50.0%", ""]
+    assert lines[2].endswith("50.0% |")
