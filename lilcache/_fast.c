@@ -195,11 +195,14 @@ static PyObject *kept_value(Verbs *self, PyObject *key_object, const struct text
         return value;
     }
     value = fetched_value(self, key_object, key, out, sizeof out, result);
-    char *large = *result == LILCACHE_TOO_LARGE ? malloc(self->port->max_value) : NULL;
-    if (large) {
-        value =
-            fetched_value(self, key_object, key, large, self->port->max_value, result);
-        free(large);
+    if (*result == LILCACHE_TOO_LARGE) {
+        uint64_t length;
+        memcpy(&length, out, sizeof length);
+        char *large = malloc(length);
+        if (large) {
+            value = fetched_value(self, key_object, key, large, length, result);
+            free(large);
+        }
     }
     if (*result == LILCACHE_MISS) {
         struct copy *old = copies_find(&self->port->copies, key_object);

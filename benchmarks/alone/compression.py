@@ -23,21 +23,14 @@ NOTE = (
     "are pickled, noise as bytes. The threshold is 0 here, so that short values show "
     "what they would cost; noise is stored as it is."
 )
-HEADS = (
-    "value",
-    "stored: lz4",
-    "zstd",
-    "set: none",
-    "lz4",
-    "zstd",
-    "get: none",
-    "lz4",
-    "zstd",
-    "items: none",
-    "lz4",
-    "zstd",
-)
-CHOICES = (None, "lz4", "zstd")
+CHOICES = {"none": None, "lz4": "lz4", "zstd": "zstd"}
+COLUMNS = {
+    "value": "{value}",
+    **{f"stored: {name}": f"{{stored_{name}:.0%}}" for name in ("lz4", "zstd")},
+    **{f"set: {name}": f"{{set_{name}_us:,.1f}}" for name in CHOICES},
+    **{f"get: {name}": f"{{get_{name}_us:,.1f}}" for name in CHOICES},
+    **{f"items: {name}": f"{{items_{name}:,}}" for name in CHOICES},
+}
 SIZES = {
     "256 B": 256,
     "1 KiB": 1 << 10,
@@ -99,35 +92,36 @@ def held(cache: Cache, values: list[Any], size: int) -> int:
     return cache.stats().items
 
 
-def rows(folder: Path) -> Iterator[list[Any]]:
+def rows(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield kind and length, then what was stored, set, get and items of each."""
     with ExitStack() as stack:
         caches: dict[str, Cache] = {}
-        for choice in CHOICES:
-            name = f"bench-{folder.name}-{choice}"
+        for name, choice in CHOICES.items():
             cache = Cache(
-                name, size_mb=SIZE_MB, compression=choice, compression_threshold=0
+                f"bench-{folder.name}-{name}",
+                size_mb=SIZE_MB,
+                compression=choice,
+                compression_threshold=0,
             )
             stack.callback(cache.destroy)
-            caches[str(choice)] = cache
+            caches[name] = cache
         for kind, values_of in VALUES.items():
             for title, size in SIZES.items():
-                yield [f"{kind}, {title}", *figures(caches, values_of(size), size)]
+                found = figures(caches, values_of(size), size)
+                yield {"value": f"{kind}, {title}", **found}
 
 
-def figures(caches: dict[str, Cache], values: list[Any], size: int) -> list[str]:
+def figures(caches: dict[str, Cache], values: list[Any], size: int) -> dict[str, float]:
     """Return what stands in a row."""
-    row, all_cells = [], []
-    for choice, cache in caches.items():
+    all_cells = []
+    for name, cache in caches.items():
         cache.clear()
-        all_cells += cells(cache, choice, values)
-    used = {choice: cache.stats().live_bytes for choice, cache in caches.items()}
+        all_cells += cells(cache, name, values)
+    used = {name: cache.stats().live_bytes for name, cache in caches.items()}
     measure(all_cells, ROUNDS)
-    row += [f"{used[choice] / used['None']:.0%}" for choice in ("lz4", "zstd")]
-    for what in ("set", "get"):
-        row += [
-            f"{figure(cell.samples).middle / 1000:,.1f}"
-            for cell in all_cells
-            if cell.what == what
-        ]
-    return row + [f"{held(cache, values, size):,}" for cache in caches.values()]
+    row = {f"stored_{name}": used[name] / used["none"] for name in ("lz4", "zstd")}
+    for cell in all_cells:
+        row[f"{cell.what}_{cell.peer}_us"] = figure(cell.samples).middle / 1000
+    for name, cache in caches.items():
+        row[f"items_{name}"] = held(cache, values, size)
+    return row
