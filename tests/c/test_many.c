@@ -57,6 +57,36 @@ TEST(each_result_is_that_of_the_single_call, 10) {
     lilcache_close(c);
 }
 
+/* More than are begun at a time, every third of them absent. */
+TEST(many_more_than_are_begun_together, 10) {
+    enum { MANY = 70 };
+    char names[MANY * CT_KEY_BYTES + 1];
+    uint32_t lengths[MANY];
+    uint8_t types[MANY];
+    int64_t results[MANY];
+    uint64_t values[MANY];
+    c = ct_open(1 * MIB);
+    for (uint64_t n = 0; n < MANY; n++) {
+        ct_key(n, names + n * CT_KEY_BYTES);
+        lengths[n] = CT_KEY_BYTES;
+        types[n] = LILCACHE_KEY_STR;
+        CHECK(n % 3 == 0 ||
+              lilcache_set(c, names + n * CT_KEY_BYTES, CT_KEY_BYTES, LILCACHE_KEY_STR,
+                           &n, sizeof n, 1, 0, LILCACHE_SET) == LILCACHE_OK);
+    }
+    CHECK_EQ(lilcache_get_many(c, MANY, names, lengths, types, values, sizeof values,
+                               results),
+             46);
+    const uint64_t *next = values;
+    for (uint64_t n = 0; n < MANY; n++) {
+        CHECK_EQ(results[n], n % 3 == 0 ? LILCACHE_MISS : LILCACHE_PACK(1, 8));
+        CHECK(n % 3 == 0 || *next++ == n);
+    }
+    CHECK_EQ(ct_stat(c, "hits"), 46);
+    CHECK_EQ(ct_stat(c, "misses"), 24);
+    lilcache_close(c);
+}
+
 static int64_t pin(uint64_t n, struct lilcache_view *view) {
     char key[CT_KEY_BYTES + 1];
     ct_key(n, key);
