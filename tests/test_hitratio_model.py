@@ -1,7 +1,7 @@
-"""Unit tests of the S3-FIFO model: sequences worked by hand.
+"""Unit tests of the models of S3-FIFO and GDSF: sequences worked by hand.
 
-With a capacity of 20 bytes and items of one byte, the small queue holds 2 items,
-the main queue 18 and the ghost queue 18 keys. Keys 0 and 1 then fill the small
+S3-FIFO: with a capacity of 20 bytes and items of one byte, the small queue holds 2
+items, the main queue 18 and the ghost queue 18 keys. Keys 0 and 1 then fill the small
 queue and 2 to 19 the main queue, before anything is evicted.
 """
 
@@ -12,10 +12,12 @@ import random
 import pytest
 
 from benchmarks.hitratio.model import (
+    GDSF,
     ITEM_OVERHEAD,
     S3FIFO,
     capacity_of,
     count_hits,
+    count_objects_and_bytes,
     item_bytes,
     max_value_bytes,
 )
@@ -181,3 +183,54 @@ def test_count_hits_skips_values_above_the_limit() -> None:
     requests = [("a", 250), ("b", 251), ("a", 250)]
     assert count_hits(access, requests, 1000) == 2
     assert seen == [("a", 251 + ITEM_OVERHEAD)] * 2
+
+
+def test_count_objects_and_bytes_counts_values_that_hit() -> None:
+    requests = [("a", 100), ("b", 50), ("a", 100), ("a", 100), ("c", 251)]
+    cache = S3FIFO(10_000)
+    assert count_objects_and_bytes(cache.access, requests, 1000) == (2, 200)
+
+
+def test_gdsf_evicts_the_largest_of_what_was_requested_as_often() -> None:
+    cache = GDSF(100)
+    assert not any(cache.access(*item) for item in [("a", 40), ("b", 50), ("c", 10)])
+    cache.access("d", 10)
+    assert [key in cache for key in "abcd"] == [True, False, True, True]
+
+
+def test_gdsf_weighs_requests_against_size() -> None:
+    cache = GDSF(100)
+    for key, size in [("large", 60), ("small", 40), ("large", 60), ("x", 40)]:
+        cache.access(key, size)
+    # 2/60 for the large one is more than 1/40 for the small one.
+    assert [key in cache for key in ("large", "small", "x")] == [True, False, True]
+
+
+def test_gdsf_lets_what_is_not_requested_grow_old() -> None:
+    cache = GDSF(100)
+    for _ in range(5):
+        cache.access("old", 50)
+    # 5/50; each eviction of a key of 50 bytes adds 1/50 to what comes after it.
+    for number in range(5):
+        cache.access(str(number), 50)
+        assert "old" in cache
+    cache.access("5", 50)
+    cache.access("6", 50)
+    assert "old" not in cache
+
+
+def test_gdsf_never_exceeds_its_capacity() -> None:
+    draw = random.Random(0)
+    sizes = {str(key): draw.randint(1, 150) for key in range(200)}
+    cache = GDSF(1000)
+    for key in draw.choices(list(sizes), k=5000):
+        cache.access(key, sizes[key])
+        assert key in cache
+        assert sum(size for key, size in sizes.items() if key in cache) <= 1000
+
+
+def test_gdsf_never_caches_what_is_larger_than_it() -> None:
+    cache = GDSF(100)
+    cache.access("a", 100)
+    assert [cache.access("large", 101) for _ in range(2)] == [False, False]
+    assert "a" in cache

@@ -1,4 +1,4 @@
-"""Check the S3-FIFO model against libCacheSim's implementation.
+"""Check the models of S3-FIFO and GDSF against libCacheSim's implementations.
 
 Needs PyPI's ``libcachesim``, a GPL tool that is no dependency of this project. The
 exit status is 1 if any cell differs by more than the tolerance, else 0.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import libcachesim
 from tabulate import tabulate
 
-from .model import GHOST_RATIO, S3FIFO, SMALL_RATIO, capacity_of, count_hits
+from .model import GDSF, GHOST_RATIO, S3FIFO, SMALL_RATIO, capacity_of, count_hits
 from .traces import Cell, add_cell_arguments, chosen_cells
 
 TOLERANCE = 0.2
@@ -21,19 +21,14 @@ TOLERANCE = 0.2
 
 
 class Reference:
-    """libCacheSim's S3-FIFO behind the model's interface.
+    """A policy of libCacheSim behind the model's interface.
 
     Args:
-        capacity: bytes of the cache.
+        cache: libCacheSim's cache.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self._cache = libcachesim.S3FIFO(
-            cache_size=capacity,
-            small_size_ratio=SMALL_RATIO,
-            ghost_size_ratio=GHOST_RATIO,
-            move_to_main_threshold=1,
-        )
+    def __init__(self, cache: libcachesim.cache.CacheBase) -> None:
+        self._cache = cache
         self._request = libcachesim.Request()
         self._ids: dict[str, int] = {}
 
@@ -45,34 +40,58 @@ class Reference:
         return bool(self._cache.get(self._request))
 
 
-def compare(cell: Cell) -> tuple[str, int, float, float, float]:
-    """Replay one cell on both.
+def s3fifo(capacity: int) -> Reference:
+    """Return libCacheSim's S3-FIFO with the model's choices."""
+    return Reference(
+        libcachesim.S3FIFO(
+            cache_size=capacity,
+            small_size_ratio=SMALL_RATIO,
+            ghost_size_ratio=GHOST_RATIO,
+            move_to_main_threshold=1,
+        )
+    )
 
-    Returns:
-        The cell's name, the number of requests, the hit ratios of the model and of
-        libCacheSim in percent, and their difference in points.
+
+def gdsf(capacity: int) -> Reference:
+    """Return libCacheSim's GDSF."""
+    return Reference(libcachesim.GDSF(cache_size=capacity))
+
+
+Row = tuple[str, str, int, float, float, float]
+
+
+def compare(cell: Cell) -> Iterator[Row]:
+    """Replay one cell on both, for each policy.
+
+    Yields:
+        The cell's name, the policy's, the number of requests, the hit ratios of the
+        model and of libCacheSim in percent, and their difference in points.
     """
     requests = list(cell.read())
     capacity = capacity_of(cell.segment_bytes)
     percent = 100 / len(requests)
-    model, reference = (
-        count_hits(cache.access, requests, cell.segment_bytes) * percent
-        for cache in (S3FIFO(capacity), Reference(capacity))
-    )
-    return cell.name, len(requests), model, reference, model - reference
+    for policy, caches in (
+        ("S3-FIFO", (S3FIFO(capacity), s3fifo(capacity))),
+        ("GDSF", (GDSF(capacity), gdsf(capacity))),
+    ):
+        model, reference = (
+            count_hits(cache.access, requests, cell.segment_bytes) * percent
+            for cache in caches
+        )
+        yield cell.name, policy, len(requests), model, reference, model - reference
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.hitratio.check_model",
-        description="Compare the S3-FIFO model with libCacheSim.",
+        description="Compare the models with libCacheSim.",
     )
     add_cell_arguments(parser)
     arguments = parser.parse_args(argv)
-    rows = [compare(cell) for cell in chosen_cells(parser, arguments)]
-    headers = ("cell", "requests", "model %", "libCacheSim %", "difference")
-    print(tabulate(rows, headers, floatfmt=("", "", ".4f", ".4f", "+.4f")))
+    rows = [row for cell in chosen_cells(parser, arguments) for row in compare(cell)]
+    headers = ("cell", "policy", "requests", "model %", "libCacheSim %", "difference")
+    print(tabulate(rows, headers, floatfmt=("", "", "", ".4f", ".4f", "+.4f")))
     return int(any(abs(row[-1]) > TOLERANCE for row in rows))
 
 
