@@ -1,4 +1,5 @@
-/* Eviction: walk a victim run from its start and decide for each record.
+/* Eviction: walk a victim run from its start and decide for each record. What was hit
+ * stays, and what is small may stay without (docs/decisions/0012).
  *
  *   victim   [dead][live, hit][expired][live, cold][ ... ]
  *                      |          |         |
@@ -27,6 +28,11 @@
 /* Records looked at in one slice; dead ones are cheap, but not free. */
 #define EVICT_WALK_MAX 256
 
+/* The most that a slot's hits can tell. */
+#define EVICT_CREDIT_MAX 3
+/* Of sh_evicted_bytes: what one record weighs in the moving average. */
+#define EVICT_MEAN_SHARE 1024
+
 struct evict_slice {
     uint64_t freed; /* bytes walked over and not copied */
     uint64_t relocated_bytes;
@@ -46,8 +52,45 @@ static bool evict_may_relocate(const struct evict_slice *slice, uint64_t bytes) 
 /* Hits that keep a record of this size: large ones must earn their place
  * (the mean is that of recent writes). */
 static uint32_t evict_threshold(const struct lc_shard *shard, uint64_t bytes) {
+    if (shard->favor_bytes) {
+        return 1; /* a hit in a large record is worth all of its bytes */
+    }
     uint64_t mean = lc_max64(lc_load_relaxed32(&shard->ctl->sh_mean_bytes), 24);
     return bytes <= 2 * mean ? 1 : bytes <= 8 * mean ? 2 : 3;
+}
+
+/* sh_evicted_bytes, with a bound: damage must not take long to be forgotten. */
+static uint64_t evict_mean_load(const struct lc_shard *shard) {
+    return lc_min64(lc_load_relaxed(&shard->ctl->sh_evicted_bytes),
+                    shard->record_max * EVICT_MEAN_SHARE);
+}
+
+static void evict_mean_note(struct lc_shard *shard, uint64_t bytes) {
+    uint64_t mean = evict_mean_load(shard);
+    lc_store_relaxed(&shard->ctl->sh_evicted_bytes,
+                     mean == 0 ? bytes * EVICT_MEAN_SHARE
+                               : mean - mean / EVICT_MEAN_SHARE + bytes);
+}
+
+/* Rounds through main that a record may stay without a hit, since it takes the room of
+ * only a part of what main evicts: one for each halving. As in Greedy-Dual-Size
+ * (Cherkasova: HP Laboratories, HPL-98-69R1, 1998), the smaller a record, the longer it
+ * may wait for a hit. The measure is what main evicts, not what is written: a main of
+ * equally small records keeps none of them on that account, so that eviction goes on.
+ */
+static uint64_t evict_credit(const struct lc_shard *shard, uint64_t bytes) {
+    uint64_t mean = evict_mean_load(shard) / EVICT_MEAN_SHARE;
+    uint64_t credit = 0;
+    if (shard->favor_bytes) {
+        return 0;
+    }
+    if (mean == 0) {
+        mean = lc_load_relaxed32(&shard->ctl->sh_mean_bytes);
+    }
+    while (credit < EVICT_CREDIT_MAX && bytes << (credit + 1) <= mean) {
+        credit++;
+    }
+    return credit;
 }
 
 /* Copy the record to the end of a queue and move the slot over; same stamp, same key.
@@ -141,10 +184,13 @@ static bool evict_record(struct lc_shard *shard, uint32_t head,
         uint64_t left = 0; /* of its credit */
         bool stays = false;
         if (queue == LC_SMALL) {
-            stays = hits >= threshold;
-        } else {
-            stays = hits > 0;
+            left = evict_credit(shard, record->total);
+            stays = hits >= threshold || left > 0;
+        } else if (hits > 0) {
+            stays = true;
             left = threshold > 2 ? 0 : hits - 1;
+        } else {
+            evict_mean_note(shard, record->total);
         }
         if (stays && record->total * 2 > run_bytes) {
             evict_relabel(shard, head, record, place, left);

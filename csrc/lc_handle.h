@@ -28,6 +28,7 @@ struct lc_shard {
     uint32_t page_numbers;     /* pages in the shard; page numbers are below it */
     uint32_t ghosts_per_group; /* ghosts that may make the index grow, for each group */
     bool checksums;
+    bool favor_bytes; /* LILCACHE_FAVOR_BYTES */
     /* Under the lock: blocks [from, to) are being emptied for a run and not given out.
      */
     uint32_t held_from;

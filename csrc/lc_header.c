@@ -104,7 +104,7 @@ int lc_header_make(struct shm_header *header, const struct lc_geometry *g,
     header->hd_block_shift = g->block_shift;
     header->hd_block_count = g->block_count;
     header->hd_group_count = g->group_count;
-    header->hd_flags = flags & LILCACHE_CHECKSUMS;
+    header->hd_flags = flags & (LILCACHE_CHECKSUMS | LILCACHE_FAVOR_BYTES);
     header->hd_rows_at = g->rows_at;
     header->hd_shards_at = g->shards_at;
     header->hd_shard_bytes = g->shard_bytes;

@@ -63,7 +63,7 @@ struct shm_header {
     uint32_t hd_block_shift; /* log2 of the block's bytes */
     uint32_t hd_block_count; /* per shard */
     uint32_t hd_group_count; /* per shard, power of two */
-    uint32_t hd_flags;       /* LILCACHE_CHECKSUMS */
+    uint32_t hd_flags;       /* LILCACHE_CHECKSUMS, LILCACHE_FAVOR_BYTES */
     uint64_t hd_rows_at;     /* bytes from the segment's start, as the next two */
     uint64_t hd_shards_at;
     uint64_t hd_shard_bytes; /* distance of two shards */
@@ -303,6 +303,8 @@ struct shm_shard {
                                 UINT64_MAX once something was evicted */
     uint64_t sh_window_gets; /* process counters when sh_bulk was last worked out */
     uint64_t sh_window_sets;
+    uint64_t sh_evicted_bytes; /* moving average of the sizes of records that main
+                                  evicted, in 1/1024 bytes; 0: none yet */
 
     uint64_t sh_counter[LC_SHARD_COUNTERS];
 };

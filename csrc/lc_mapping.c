@@ -58,6 +58,7 @@ static int mapping_view(struct lc_segment *segment, const struct lc_geometry *g,
         shard->ghosts_per_group =
             (uint32_t)(shard->heap_bytes / 128 / g->group_count / 10);
         shard->checksums = (header->hd_flags & LILCACHE_CHECKSUMS) != 0;
+        shard->favor_bytes = (header->hd_flags & LILCACHE_FAVOR_BYTES) != 0;
         shard->segment = segment;
     }
     return LILCACHE_OK;

@@ -52,7 +52,8 @@ enum lilcache_flag {
     LILCACHE_CHECKSUMS = 2, /* every record carries a checksum, verified by reads */
     LILCACHE_RECREATE = 4, /* retire a live segment of that name and create a new one */
     LILCACHE_ATTACH = 8,   /* never create: OS with ENOENT when there is none */
-    LILCACHE_UNGUARDED = 16, /* leave SIGBUS alone: docs/decisions/0006 */
+    LILCACHE_UNGUARDED = 16,   /* leave SIGBUS alone: docs/decisions/0006 */
+    LILCACHE_FAVOR_BYTES = 32, /* evict for hit bytes, not hits: docs/decisions/0012 */
 };
 
 struct lilcache; /* this process's attachment to one segment */

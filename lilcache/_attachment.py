@@ -45,6 +45,7 @@ class Attachment(Verbs):
         anonymous: bool = False,
         recreate: bool = False,
         checksums: bool = False,
+        favor: str = "objects",
         max_processes: int | None = None,
         owner: Account = None,
         group: Account = None,
@@ -72,6 +73,10 @@ class Attachment(Verbs):
             anonymous: Share with forked children only, and leave no trace.
             recreate: Retire a live segment of that name and create a new one.
             checksums: Verify every value that is read. Used by whoever creates it.
+            favor: Which hit ratio eviction is to raise: "objects", the share of gets
+                that hit, for which small values are kept for longer; or "bytes", the
+                share of their bytes, for which size does not count. Used by whoever
+                creates it.
             max_processes: How many processes may attach at once.
             owner: User, as name or number, who shall own a segment that this call
                 creates, and whose segment is accepted beside one's own: for a server
@@ -115,6 +120,7 @@ class Attachment(Verbs):
             anonymous=anonymous,
             recreate=recreate,
             checksums=checksums,
+            favor=favor,
             max_processes=max_processes,
             owner=owner,
             group=group,

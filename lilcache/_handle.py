@@ -38,6 +38,7 @@ logger.addHandler(logging.NullHandler())
 _CREATE_FLAGS: Final = {
     "anonymous": lib.LILCACHE_ANONYMOUS,
     "checksums": lib.LILCACHE_CHECKSUMS,
+    "favor_bytes": lib.LILCACHE_FAVOR_BYTES,
     "recreate": lib.LILCACHE_RECREATE,
 }
 _OTHERS_MAY_WRITE: Final = 0o022
@@ -275,6 +276,7 @@ def _flags(options: Options, recreate: bool) -> int:
     chosen = {
         "anonymous": options.anonymous,
         "checksums": options.checksums,
+        "favor_bytes": options.favor_bytes,
         "recreate": recreate,
     }
     flags = sum(bit for name, bit in _CREATE_FLAGS.items() if chosen[name])

@@ -51,6 +51,7 @@ class Options:
     anonymous: bool = False
     recreate: bool = False
     checksums: bool = False
+    favor_bytes: bool = False
     guard: bool = True
     local: int = 0
     local_shared: bool = False
@@ -71,6 +72,7 @@ def make_options(
     anonymous: bool,
     recreate: bool,
     checksums: bool,
+    favor: str,
     max_processes: int | None,
     owner: Account,
     group: Account,
@@ -102,12 +104,19 @@ def make_options(
         anonymous=bool(anonymous),
         recreate=bool(recreate),
         checksums=bool(checksums),
+        favor_bytes=_checked_favor(favor) == "bytes",
         guard=default_guard() if guard is None else bool(guard),
         local=_checked_local(local),
         local_shared=bool(local_shared),
         compression=_checked_compression(compression),
         compression_threshold=_checked_threshold(compression_threshold),
     )
+
+
+def _checked_favor(favor: str) -> str:
+    if favor not in ("objects", "bytes"):
+        raise ArgumentError(f"favor is 'objects' or 'bytes', not {favor!r}")
+    return favor
 
 
 def _checked_local(local: int) -> int:

@@ -2,6 +2,8 @@
  *
  *   test_evict never-fails 600      mixed sizes for that many seconds
  *   test_evict overwrites 100000000 that many overwrites of one key */
+#include <unistd.h>
+
 #include "cachetest.h"
 #include "lc_evict.h"
 
@@ -68,6 +70,101 @@ TEST(no_call_relocates_more_than_its_share, 60) {
     CHECK(ct_stat(cache, "relocations") > 1000);
     ct_check_unhurt(cache);
     lilcache_close(cache);
+}
+
+/* Keys below MIXED_SMALL have values of 200 bytes, those above of 4,000 and are drawn
+ * four times as often: the former give more hits for their room, the latter more bytes.
+ * Counted in the latter half, when what lives is settled. */
+#define MIXED_SMALL 6000u
+#define MIXED_LARGE 1500u
+
+struct mixed_hits {
+    uint64_t objects;
+    uint64_t bytes;
+};
+
+static struct mixed_hits mixed(uint32_t flags) {
+    struct lilcache *cache = ct_open_flags(2 * MIB, flags);
+    struct ct_random random = {13};
+    struct mixed_hits hits = {0, 0};
+    for (uint64_t i = 0; i < 200000; i++) {
+        bool large = ct_below(&random, 2) == 1;
+        uint64_t n = large ? MIXED_SMALL + ct_below(&random, MIXED_LARGE)
+                           : ct_below(&random, MIXED_SMALL);
+        size_t length = large ? 4000 : 200;
+        if (ct_get(cache, n, n, length) != CT_RIGHT) {
+            CHECK_EQ(ct_set(cache, n, n, length), LILCACHE_OK);
+        } else if (i >= 100000) {
+            hits.objects++;
+            hits.bytes += length;
+        }
+    }
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+    printf("  %llu hits, %llu bytes\n", (unsigned long long)hits.objects,
+           (unsigned long long)hits.bytes);
+    fflush(stdout);
+    return hits;
+}
+
+TEST(objects_or_bytes_are_favored, 120) {
+    struct mixed_hits objects = mixed(0);
+    struct mixed_hits bytes = mixed(LILCACHE_FAVOR_BYTES);
+    CHECK(objects.objects > bytes.objects * 5 / 4);
+    CHECK(bytes.bytes > objects.bytes * 11 / 10);
+}
+
+TEST(what_is_favored_is_its_creators_choice, 10) {
+    struct lilcache *cache;
+    char name[64];
+    snprintf(name, sizeof name, "lilcache-test-favor-%d", (int)getpid());
+    cache = ct_open_named(name, 1 * MIB, LILCACHE_FAVOR_BYTES);
+    CHECK(ct_shard(cache)->favor_bytes);
+    lilcache_close(cache);
+    cache = ct_open_named(name, 1 * MIB, 0);
+    CHECK_EQ(lilcache_created(cache), 0);
+    CHECK(ct_shard(cache)->favor_bytes);
+    CHECK_EQ(lilcache_retire(cache), LILCACHE_OK);
+    lilcache_close(cache);
+    cache = ct_open_named(name, 1 * MIB, 0);
+    CHECK(!ct_shard(cache)->favor_bytes);
+    CHECK_EQ(lilcache_retire(cache), LILCACHE_OK);
+    lilcache_close(cache);
+}
+
+/* Nothing was hit, nothing is smaller than the rest: nothing is worth a copy. */
+TEST(cold_records_of_one_size_are_not_relocated, 60) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    for (uint64_t n = 0; n < 50000; n++) {
+        CHECK_EQ(ct_get(cache, n, n, 100), CT_MISS);
+        CHECK_EQ(ct_set(cache, n, n, 100), LILCACHE_OK);
+    }
+    CHECK(ct_stat(cache, "evictions") > 40000);
+    CHECK(ct_stat(cache, "relocations") < 100); /* when the index grew */
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
+/* The average size of what main evicts is believed whatever it is, and forgotten. */
+TEST(a_damaged_average_size_does_no_harm, 60) {
+    static const uint64_t values[] = {0, 1, UINT64_MAX, 1ULL << 63, 1023};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct lilcache *cache = ct_open(1 * MIB);
+        struct shm_shard *ctl = ct_shard(cache)->ctl;
+        for (uint64_t n = 0; n < 100000; n++) {
+            if (n == 20000) {
+                ctl->sh_evicted_bytes = values[i];
+            }
+            CHECK_EQ(ct_get(cache, n, n, 100), CT_MISS);
+            CHECK_EQ(ct_set(cache, n, n, 100), LILCACHE_OK);
+            CHECK_EQ(ct_get(cache, n, n, 100), CT_RIGHT);
+            CHECK(n % 3 || ct_get(cache, n - n % 100, n - n % 100, 100) != CT_WRONG);
+        }
+        CHECK(ctl->sh_evicted_bytes / 1024 >= 100);
+        CHECK(ctl->sh_evicted_bytes / 1024 < 256);
+        ct_check_unhurt(cache);
+        lilcache_close(cache);
+    }
 }
 
 /* Bytes, exactly: small values, so that the budget is 32 records. */

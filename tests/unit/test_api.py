@@ -79,7 +79,12 @@ def test_init_is_idempotent(unique_name: Any) -> None:
 def test_init_with_other_arguments(unique_name: Any) -> None:
     name = unique_name()
     lilcache.init(name, size_mb=2)
-    for other in ({"size_mb": 4}, {"name": "other"}, {"checksums": True}):
+    for other in (
+        {"size_mb": 4},
+        {"name": "other"},
+        {"checksums": True},
+        {"favor": "bytes"},
+    ):
         with pytest.raises(AlreadyInitializedError, match=name):
             lilcache.init(**{"name": name, "size_mb": 2, **other})
     assert lilcache.set("key", 1)

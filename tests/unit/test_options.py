@@ -62,6 +62,7 @@ def test_what_is_no_name(name: Any) -> None:
     + [("size_mb", 0.5)]
     + [("max_processes", value) for value in (0, -1, 1.5, True, "5", 2**31)]
     + [("lock_timeout", value) for value in (-1, math.nan, math.inf, True, None, "1")]
+    + [("favor", value) for value in ("object", "", None, 1, b"bytes")]
     + [("owner", value) for value in (-1, 1.5, True, "no-such-user", 2**32)]
     + [("group", value) for value in (-1, 1.5, True, "no-such-group", 2**32)],
 )
