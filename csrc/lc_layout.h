@@ -117,7 +117,7 @@ _Static_assert(LC_ROW_COUNTERS * 8 == LC_CACHE_LINE, "one line per stripe");
  *
  * The tag is 28 bits of the key's hash. Its high bits choose the home bucket, so a
  * group is rebuilt from its slots alone. Readers raise the hits by compare-and-swap,
- * nothing else in a slot is theirs [H1]. */
+ * nothing else in a slot is theirs [H1]; eviction lends some to small records. */
 #define LC_SLOT_LIVE       (1ULL << 63)
 #define LC_SLOT_HITS_SHIFT 61
 #define LC_SLOT_HITS       (3ULL << LC_SLOT_HITS_SHIFT)
