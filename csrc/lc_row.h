@@ -63,13 +63,18 @@ static inline struct shm_row *lc_row_mine(struct lc_segment *segment) {
     return lc_row_at(segment, (uint32_t)row);
 }
 
-/* Count one more in this process's row, if it has one. */
+/* Count one more in this row of ours. */
+static LC_INLINE void lc_row_add(const struct lc_segment *segment, struct shm_row *row,
+                                 enum lc_row_counter which) {
+    lc_add_relaxed(&lc_row_counters(segment, row, lc_stripe_at(segment))[which], 1);
+}
+
+/* The same in this process's row, if it has one. */
 static LC_INLINE void lc_row_count(struct lc_segment *segment,
                                    enum lc_row_counter which) {
     struct shm_row *row = lc_row_mine(segment);
     if (row) {
-        uint64_t *counters = lc_row_counters(segment, row, lc_stripe_at(segment));
-        lc_add_relaxed(&counters[which], 1);
+        lc_row_add(segment, row, which);
     }
 }
 

@@ -13,14 +13,14 @@ int lc_shard_enter(struct lc_shard *shard, uint32_t wait_ms) {
     bool waited;
     struct lc_segment *segment = shard->segment;
     int status = LILCACHE_CORRUPT;
-    (void)lc_row_mine(segment); /* claimed now, not inside */
+    struct shm_row *row = lc_row_mine(segment); /* claimed now, not inside */
     enum lc_lock_result result = lc_lock_take(shard->ctl, wait_ms, &waited);
     /* What earlier holders bumped comes before the bytes that this one writes into what
      * they freed. The lock says so to its holders, not to readers, who take no lock:
      * pairs with the acquire fences of read_block_same and read_pages_same [G1 I4]. */
     lc_fence_release();
-    if (waited) {
-        lc_row_count(segment, LC_ROW_lock_waits);
+    if (waited && row) {
+        lc_row_add(segment, row, LC_ROW_lock_waits);
     }
     switch (result) {
     case LC_LOCK_CLEAN:
