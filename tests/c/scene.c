@@ -179,14 +179,16 @@ static void step_mixed(void) {
     }
 }
 
-static void scene_full(void) {
-    scene_begin(true);
+static void scene_full_flags(uint32_t flags) {
+    scene_begin_flags(true, flags);
     put_roles();
     for (int i = 0; i < 1500; i++) {
         step_mixed();
     }
     go_on_until("relocations", 4, step_mixed);
 }
+
+static void scene_full(void) { scene_full_flags(0); }
 
 /* The operations' new key was evicted without having been read, not long ago: its ghost
  * says that it is wanted after all. */
@@ -256,20 +258,22 @@ static void pin_new(struct lilcache_view *views) {
     w.pins = ct_stat(w.cache, "pins"); /* one for all views of a block */
 }
 
-/* Views that are held all the time, in runs that should go. */
+/* Views that are held all the time, in runs that should go: without regard to sizes, or
+ * small records, hardly any of which are there beside large ones, would stay. */
 static void scene_pinned(void) {
     struct lilcache_view views[VIEWS];
-    scene_full();
+    scene_full_flags(LILCACHE_FAVOR_BYTES);
     pin_new(views);
     go_on_until("parks", 1, step_large);
     put_roles();
 }
 
-/* As many views as there may be: whichever run is in line is pinned. */
+/* As many views as there may be: whichever run is in line is pinned. They lie where
+ * they leave room for a large value between them. */
 static void scene_mostly_pinned(void) {
     char key[CT_KEY_BYTES + 1];
     struct lilcache_view view;
-    scene_full();
+    scene_full_flags(LILCACHE_FAVOR_BYTES);
     for (uint32_t n = KEY_FREE; n < KEY_FREE + w.used; n++) {
         ct_key(n, key);
         lilcache_pin(w.cache, key, CT_KEY_BYTES, LILCACHE_KEY_STR, &view);
@@ -281,7 +285,7 @@ static void scene_mostly_pinned(void) {
 /* Runs that a view held while they were evicted, and has let go of. */
 static void scene_parked(void) {
     struct lilcache_view views[VIEWS];
-    scene_full();
+    scene_full_flags(LILCACHE_FAVOR_BYTES);
     pin_new(views);
     for (int i = 0; ct_stat(w.cache, "parked_blocks") < 2; i++) {
         CHECK(i < 20000);
