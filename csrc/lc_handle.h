@@ -63,7 +63,8 @@ struct lc_segment {
     uint32_t row_bytes;
     uint32_t row_pins;
     uint32_t row_stripes;
-    uint32_t stripe_mask;     /* of the bytes between the first stripe and one's own */
+    uint32_t rows_seen;   /* relaxed: the most that hd_rows_used was; see lc_row.h */
+    uint32_t stripe_mask; /* of the bytes between the first stripe and one's own */
     uint32_t row_counters_at; /* bytes from a row's start to its first stripe */
     uint64_t rows_at;
     struct lc_shard *shards;

@@ -44,14 +44,22 @@ lc_hash64 lc_hash(const uint64_t key[2], const void *data, size_t length,
         HASH_ROUND;
         v0 ^= m;
     }
-    if (rest > 0 && length > 8) { /* the last 8 bytes, without those that are done */
-        uint64_t m;
-        memcpy(&m, at + rest - 8, 8);
-        last |= m >> (64 - 8 * rest);
-    } else {
-        for (size_t i = 0; i < rest; i++) {
-            last |= (uint64_t)at[i] << (8 * i);
-        }
+    /* No byte is loaded twice: it could be another one by then [K5]. */
+    size_t done = 0;
+    if (rest & 4) {
+        uint32_t m;
+        memcpy(&m, at, 4);
+        last |= m;
+        done = 4;
+    }
+    if (rest & 2) {
+        uint16_t m;
+        memcpy(&m, at + done, 2);
+        last |= (uint64_t)m << (8 * done);
+        done += 2;
+    }
+    if (rest & 1) {
+        last |= (uint64_t)at[done] << (8 * done);
     }
     v3 ^= last;
     HASH_ROUND;

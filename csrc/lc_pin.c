@@ -10,7 +10,7 @@
 #include "lc_crash.h"
 #include "lc_row.h"
 
-uint64_t lc_pin_blocks(const struct lc_segment *segment) {
+uint64_t lc_pin_blocks(struct lc_segment *segment) {
     uint64_t sum = 0;
     for (uint32_t i = 0, used = lc_rows_used(segment); i < used; i++) {
         sum += lc_load_relaxed(&lc_row_at(segment, i)->rw_pinned_blocks);
@@ -18,7 +18,7 @@ uint64_t lc_pin_blocks(const struct lc_segment *segment) {
     return sum;
 }
 
-uint64_t lc_pin_count(const struct lc_segment *segment) {
+uint64_t lc_pin_count(struct lc_segment *segment) {
     uint64_t sum = 0;
     for (uint32_t i = 0, used = lc_rows_used(segment); i < used; i++) {
         const struct shm_row *row = lc_row_at(segment, i);
@@ -128,8 +128,7 @@ void lc_pin_drop(struct lc_segment *segment, int64_t token, bool kept) {
     pthread_mutex_unlock(&segment->pin_mutex);
 }
 
-static bool pin_scan(const struct lc_segment *segment, uint64_t first,
-                     uint32_t length) {
+static bool pin_scan(struct lc_segment *segment, uint64_t first, uint32_t length) {
     for (uint32_t i = 0, used = lc_rows_used(segment); i < used; i++) {
         const struct shm_row *row = lc_row_at(segment, i);
         uint32_t high =

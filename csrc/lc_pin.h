@@ -28,7 +28,7 @@ bool lc_pin_any_locked(struct lc_segment *segment, uint32_t shard, uint32_t head
                        uint32_t length);
 
 /* Blocks claimed by all pins together. */
-uint64_t lc_pin_blocks(const struct lc_segment *segment);
-uint64_t lc_pin_count(const struct lc_segment *segment);
+uint64_t lc_pin_blocks(struct lc_segment *segment);
+uint64_t lc_pin_count(struct lc_segment *segment);
 
 #endif

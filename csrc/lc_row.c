@@ -70,6 +70,10 @@ static void row_use(struct lc_segment *segment, uint32_t row) {
     do {
         was = lc_load_relaxed(used);
     } while (!lc_swap_relaxed(used, was, lc_max64(was, (uint64_t)row + 1)));
+    /* Threads may set back each other's number, but not below a row of ours. */
+    if (lc_rows_used(segment) <= row) {
+        lc_store_relaxed32(&segment->rows_seen, row + 1);
+    }
 }
 
 /* A row that is taken is no failure. */
@@ -137,7 +141,7 @@ void lc_row_sweep(struct lc_segment *segment) {
     pthread_mutex_unlock(&segment->pin_mutex);
 }
 
-void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *sets) {
+void lc_row_traffic(struct lc_segment *segment, uint64_t *gets, uint64_t *sets) {
     const struct shm_header *header = segment->header;
     *gets = lc_load_relaxed(&header->hd_left[LC_ROW_hits]) +
             lc_load_relaxed(&header->hd_left[LC_ROW_misses]);

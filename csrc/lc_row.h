@@ -26,10 +26,17 @@ void lc_row_sign(struct shm_row *row);
  */
 void lc_row_release(struct lc_segment *segment, uint32_t row);
 
-/* Rows that may have been claimed: those below this number [W3]. */
-static inline uint32_t lc_rows_used(const struct lc_segment *segment) {
+/* Rows that may have been claimed: those below this number [W3]. The header's number
+ * only grows: where damage makes it smaller, a process believes what it saw before, and
+ * never overlooks its own pins. */
+static inline uint32_t lc_rows_used(struct lc_segment *segment) {
     uint64_t used = lc_load_relaxed(&segment->header->hd_rows_used);
-    return (uint32_t)lc_min64(used, segment->row_count);
+    uint32_t seen = lc_load_relaxed32(&segment->rows_seen);
+    if (LC_UNLIKELY(used > seen)) {
+        seen = (uint32_t)lc_min64(used, segment->row_count);
+        lc_store_relaxed32(&segment->rows_seen, seen);
+    }
+    return seen;
 }
 
 /* Free the rows of dead processes, and so their pins. Never called with a shard lock.
@@ -37,7 +44,7 @@ static inline uint32_t lc_rows_used(const struct lc_segment *segment) {
 void lc_row_sweep(struct lc_segment *segment);
 
 /* Gets and sets of all processes so far, roughly. */
-void lc_row_traffic(const struct lc_segment *segment, uint64_t *gets, uint64_t *sets);
+void lc_row_traffic(struct lc_segment *segment, uint64_t *gets, uint64_t *sets);
 
 /* A counter of the row, over all its stripes. */
 uint64_t lc_row_sum(const struct lc_segment *segment, struct shm_row *row,

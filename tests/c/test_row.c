@@ -109,7 +109,9 @@ TEST(rows_that_nobody_ever_claimed_are_known, 30) {
     attach_and_die(name, 5, 1); /* in a row that was used before */
     CHECK_EQ(lc_rows_used(cache->segment), 3);
     CHECK_EQ(ct_stat(cache, "sets"), 3);
-    cache->segment->header->hd_rows_used = UINT64_MAX; /* damage */
+    cache->segment->header->hd_rows_used = 0; /* damage, this and the next */
+    CHECK_EQ(lc_rows_used(cache->segment), 3);
+    cache->segment->header->hd_rows_used = UINT64_MAX;
     CHECK_EQ(lc_rows_used(cache->segment), 5);
     CHECK_EQ(ct_stat(cache, "sets"), 3);
     lilcache_close(cache);
