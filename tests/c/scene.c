@@ -191,9 +191,9 @@ static void scene_full_flags(uint32_t flags) {
 static void scene_full(void) { scene_full_flags(0); }
 
 /* The operations' new key was evicted without having been read, not long ago: its ghost
- * says that it is wanted after all. */
+ * says that it is wanted after all. Where size counts, one so small goes to main. */
 static void scene_ghost(void) {
-    scene_full();
+    scene_full_flags(LILCACHE_FAVOR_BYTES);
     step_set_new();
     for (int i = 0;; i++) {
         uint64_t before = ct_stat(w.cache, "ghost_hits");
