@@ -70,10 +70,8 @@ static void row_use(struct lc_segment *segment, uint32_t row) {
     do {
         was = lc_load_relaxed(used);
     } while (!lc_swap_relaxed(used, was, lc_max64(was, (uint64_t)row + 1)));
-    /* Threads may set back each other's number, but not below a row of ours. */
-    if (lc_rows_used(segment) <= row) {
-        lc_store_relaxed32(&segment->rows_seen, row + 1);
-    }
+    uint32_t seen = lc_load_relaxed32(&segment->rows_seen);
+    lc_store_relaxed32(&segment->rows_seen, (uint32_t)lc_max64(seen, row + 1ULL));
 }
 
 /* A row that is taken is no failure. */
