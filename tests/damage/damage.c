@@ -222,6 +222,7 @@ static void damage_loads(uint64_t seed) {
 static void hostile(enum hostility how, uint64_t seed) {
     double until = lct_seconds() + options.hostile;
     struct damage damage = {ANYWHERE, NOISE, 0, how, seed};
+    victim_beside_writer = true;
     while (lct_seconds() < until && !time_is_up()) {
         segment_restore();
         pid_t writer = fork();
@@ -236,6 +237,7 @@ static void hostile(enum hostility how, uint64_t seed) {
         board->hostile_rounds++;
         board_judge(&damage, met, status, false);
     }
+    victim_beside_writer = false;
 }
 
 /* --- workers -----------------------------------------------------------------------

@@ -95,6 +95,10 @@ struct met {
 int victim_set(struct lilcache *cache, uint64_t n, uint64_t seed, int64_t ttl_ms);
 void victim_fill(struct lilcache *cache, uint64_t keys);
 
+/* Another process writes all the time, also between the check of a value in its place
+ * and the first look at it: what is seen of it then says nothing. */
+extern bool victim_beside_writer;
+
 /* Operations of every kind; then attach anew, or first. locked: a lock that stays taken
  * is what the damage may come to; else the shard has to be usable. */
 void victim_round(struct lilcache *cache, const char *name, bool anew_first,
