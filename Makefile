@@ -156,6 +156,11 @@ mutants: $(VENV)/installed-dev
 hitratio: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.hitratio.replay --traces $(TRACES) --json build/hitratio.json
 
+# The same over synthetic workloads of many kinds; some of them are lost.
+.PHONY: hitratio-wide
+hitratio-wide: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.hitratio.wide
+
 # The model against libcachesim, in an environment of its own: the tool is no dependency.
 hitratio-check: $(VENV)/installed-dev
 	test -x build/libcachesim/bin/python || $(PYTHON) -m venv build/libcachesim

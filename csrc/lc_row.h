@@ -28,7 +28,8 @@ void lc_row_release(struct lc_segment *segment, uint32_t row);
 
 /* Rows that may have been claimed: those below this number [W3]. The header's number
  * only grows: where damage makes it smaller, a process believes what it saw before, and
- * never overlooks its own pins. */
+ * never overlooks its own pins. Relaxed: who looks for pins loads it behind the fence
+ * in lc_pin_any_locked, as the pins [Z1]. */
 static LC_INLINE uint32_t lc_rows_used(struct lc_segment *segment) {
     uint64_t used = lc_load_relaxed(&segment->header->hd_rows_used);
     uint32_t seen = lc_load_relaxed32(&segment->rows_seen);

@@ -36,12 +36,11 @@
 #define SEGMENT_CREATE_WAIT_MS 10000
 #define SEGMENT_OPEN_TRIES     1000 /* against names that come and go */
 
-    /* Nobody shall meet in this object any more. Its name first: members of its group
-     * may not remove that, and a retired segment whose name stays is in everybody's
-     * way. The caller holds the creation byte, so the name still is that of the object
-     * [L4]. */
-    static int
-    segment_take_name(const struct lc_segment *segment, int fd) {
+/* Nobody shall meet in this object any more. Its name first: members of its group
+ * may not remove that, and a retired segment whose name stays is in everybody's
+ * way. The caller holds the creation byte, so the name still is that of the object
+ * [L4]. */
+static int segment_take_name(const struct lc_segment *segment, int fd) {
     int failed = lc_os_shm_unlink(segment->object_name);
     if (failed && failed != -ENOENT) {
         return failed;

@@ -14,7 +14,7 @@ int lc_segment_leave_lost(struct lc_segment *segment);
 /* If the name has gone, the segment counts as retired from now on. */
 void lc_segment_look(struct lc_segment *segment);
 
-#define LC_SEGMENT_PACE 65536 /* calls between two looks at the name */
+#define LC_SEGMENT_PACE 65536 /* a stripe's calls between two looks at the name */
 
 /* The segment went away under us: RETIRED. Else OK. Every operation begins with it. */
 static inline int lc_segment_alive(struct lc_segment *segment) {

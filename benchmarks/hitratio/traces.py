@@ -49,15 +49,19 @@ class Cell:
         return self.size_mb << 20
 
 
+def quantile(key: str) -> float:
+    """Return a number between 0 and 1 that depends on the key alone."""
+    digest = hashlib.blake2b(key.encode(), digest_size=6).digest()
+    # Six bytes and a half stay exact in a float and never reach 0 or 1.
+    return (int.from_bytes(digest, "big") + 0.5) / (1 << 48)
+
+
 def lognormal_bytes(key: str) -> int:
     """Return a value size in bytes that depends on the key alone.
 
     Sizes are log-normal, median 300 bytes and sigma 1.3, clamped to 20..200000.
     """
-    digest = hashlib.blake2b(key.encode(), digest_size=6).digest()
-    # Six bytes and a half stay exact in a float and never reach 0 or 1.
-    quantile = (int.from_bytes(digest, "big") + 0.5) / (1 << 48)
-    size = round(300 * math.exp(1.3 * NormalDist().inv_cdf(quantile)))
+    size = round(300 * math.exp(1.3 * NormalDist().inv_cdf(quantile(key))))
     return min(max(size, 20), 200_000)
 
 
@@ -101,6 +105,12 @@ def read_lirs(name: str, directory: Path) -> Iterator[Request]:
                 yield key, _SCAN_VALUE_BYTES
 
 
+def zipf_draws(keys: int, requests: int, exponent: float) -> list[int]:
+    """Return independent draws; key k has weight (k + 1) ** -exponent."""
+    weights = list(accumulate((k + 1) ** -exponent for k in range(keys)))
+    return random.Random(0).choices(range(keys), cum_weights=weights, k=requests)
+
+
 def zipf(keys: int, requests: int, exponent: float, scan: int = 0) -> Iterator[Request]:
     """Generate independent draws with log-normal sizes, and optionally scans.
 
@@ -111,8 +121,7 @@ def zipf(keys: int, requests: int, exponent: float, scan: int = 0) -> Iterator[R
         scan: after every 1000 draws, this many keys are requested once and never
             again.
     """
-    weights = list(accumulate((k + 1) ** -exponent for k in range(keys)))
-    draws = random.Random(0).choices(range(keys), cum_weights=weights, k=requests)
+    draws = zipf_draws(keys, requests, exponent)
     for position, number in enumerate(draws, start=1):
         key = f"zipf:{number}"
         yield key, lognormal_bytes(key)

@@ -95,6 +95,16 @@ TEST(rows_of_the_dead_are_taken_and_their_counters_stay, 30) {
     lilcache_close(cache);
 }
 
+/* [W3] */
+static void check_unused(struct lilcache *cache) {
+    static const uint8_t zeros[4096];
+    for (uint32_t i = lc_rows_used(cache->segment); i < cache->segment->row_count;
+         i++) {
+        CHECK(cache->segment->row_bytes <= sizeof zeros);
+        CHECK(!memcmp(row_of(cache, (int)i), zeros, cache->segment->row_bytes));
+    }
+}
+
 TEST(rows_that_nobody_ever_claimed_are_known, 30) {
     const char *name = lct_name("used");
     struct lilcache *cache = open_rows(name, 5);
@@ -108,6 +118,7 @@ TEST(rows_that_nobody_ever_claimed_are_known, 30) {
     lc_row_sweep(cache->segment);
     attach_and_die(name, 5, 1); /* in a row that was used before */
     CHECK_EQ(lc_rows_used(cache->segment), 3);
+    check_unused(cache);
     CHECK_EQ(ct_stat(cache, "sets"), 3);
     cache->segment->header->hd_rows_used = 0; /* damage, this and the next */
     CHECK_EQ(lc_rows_used(cache->segment), 3);

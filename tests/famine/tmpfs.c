@@ -134,9 +134,9 @@ static void shared_with_files(void) {
     }
 }
 
-/* Every other time it waits, longer from time to time, once with the file empty and once
- * with it full: however slow the machine, an opening then meets enough room and too little.
- * The times without a wait are those that race. */
+/* Every other time it waits, longer from time to time, once with the file empty and
+ * once with it full: however slow the machine, an opening then meets enough room and
+ * too little. The times without a wait are those that race. */
 static void fill_and_empty(void) {
     int fd = open("/dev/shm/others", O_RDWR | O_CREAT, 0600);
     for (unsigned turn = 0;; turn++) {

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from benchmarks.hitratio import wide
 from benchmarks.hitratio.replay import lilcache_hits
-from benchmarks.hitratio.traces import cells
+from benchmarks.hitratio.traces import Cell, cells
 
 
 @pytest.mark.timeout(300)
@@ -41,3 +43,12 @@ def test_what_is_favored_shows_in_the_hit_ratios() -> None:
     of_bytes = lilcache_hits(requests, cell.size_mb, "bytes")
     assert objects[0] - of_bytes[0] > len(requests) * 0.02
     assert of_bytes[1] - objects[1] > total * 0.005
+
+
+@pytest.mark.parametrize("cell", wide.cells(), ids=lambda cell: cell.name)
+def test_wide_workloads_repeat_and_give_a_key_one_size(cell: Cell) -> None:
+    requests = list(islice(cell.read(), 5000))
+    assert requests == list(islice(cell.read(), 5000))
+    sizes = dict(requests)
+    assert all(sizes[key] == size for key, size in requests)
+    assert len(sizes) > 500 and min(sizes.values()) > 0
