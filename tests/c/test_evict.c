@@ -2,7 +2,6 @@
  *
  *   test_evict never-fails 600      mixed sizes for that many seconds
  *   test_evict overwrites 100000000 that many overwrites of one key */
-#include <unistd.h>
 
 #include "cachetest.h"
 #include "lc_evict.h"
@@ -116,8 +115,7 @@ TEST(objects_or_bytes_are_favored, 120) {
 
 TEST(what_is_favored_is_its_creators_choice, 10) {
     struct lilcache *cache;
-    char name[64];
-    snprintf(name, sizeof name, "lilcache-test-favor-%d", (int)getpid());
+    const char *name = lct_name("favor");
     cache = ct_open_named(name, 1 * MIB, LILCACHE_FAVOR_BYTES);
     CHECK(ct_shard(cache)->favor_bytes);
     lilcache_close(cache);
