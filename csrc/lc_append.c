@@ -28,13 +28,13 @@ uint64_t lc_append_bytes(const struct lc_shard *shard, const struct lc_source *s
 static uint64_t append_expiry_sum(const struct lc_shard *shard, uint64_t expires) {
     return expires == UINT64_MAX
                ? 0
-               : lc_hash(shard->segment->hash_key, &expires, sizeof expires, 1);
+               : lc_hash(shard->segment->hash.key, &expires, sizeof expires, 1);
 }
 
 uint64_t lc_append_checksum(const struct lc_shard *shard,
                             const struct lc_record *record, const void *key,
                             const void *value) {
-    const uint64_t *hash_key = shard->segment->hash_key;
+    const uint64_t *hash_key = shard->segment->hash.key;
     uint32_t flags = record->flags & ~(LC_RECORD_DEAD | LC_RECORD_EXPIRES);
     uint64_t tweak = (uint64_t)record->stamp << 32 | flags << 16 | record->key_length;
     uint64_t sum = lc_hash(hash_key, key, record->key_length, tweak);

@@ -33,7 +33,7 @@ uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_byte
     uint64_t block = 1ULL << shard->block_shift;
     uint32_t needed = lc_blocks_for(shard, record_bytes);
     uint64_t mean = lc_max64(lc_load_relaxed32(&shard->ctl->sh_mean_bytes), 24);
-    bool uniform = shard->ctl->sh_spread_bytes < mean / 16;
+    bool uniform = lc_run_is_uniform_locked(shard, mean);
     uint32_t limit = (uint32_t)lc_clamp64(shard->block_count / 64, 1, LC_RUN_MAX);
     uint64_t best_cost = UINT64_MAX;
     uint32_t best = 1;
@@ -47,8 +47,7 @@ uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_byte
      * division for each length. */
     static const uint32_t part[LC_RUN_MAX + 1] = {0,     65536, 32768, 21845, 16384,
                                                   13107, 10922, 9362,  8192};
-    uint64_t waiting = (2ULL << 16) / shard->block_count;
-    uint64_t more = uniform ? block % mean : block;
+    uint64_t more = uniform ? (uint32_t)block % (uint32_t)mean : block;
     uint64_t tail = 0;
     for (uint32_t n = 1; n <= limit; n++) {
         tail += more;
@@ -57,7 +56,7 @@ uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_byte
         } else {
             tail = lc_min64(tail, mean / 2);
         }
-        uint64_t cost = (tail * part[n] >> shard->block_shift) + n * waiting;
+        uint64_t cost = (tail * part[n] >> shard->block_shift) + n * shard->run_waiting;
         if (n >= needed && cost < best_cost) {
             best_cost = cost;
             best = n;

@@ -38,6 +38,12 @@ static inline uint32_t lc_block_head_locked(const struct lc_shard *shard,
  * a hundredth of their bytes in tails. */
 #define LC_RUN_MAX 8
 
+/* Whether records have one size, about. */
+static inline bool lc_run_is_uniform_locked(const struct lc_shard *shard,
+                                            uint64_t mean) {
+    return shard->ctl->sh_spread_bytes < mean / 16;
+}
+
 /* Blocks the next run for records like this one should have; at most LC_RUN_MAX, or
  * what the record takes. */
 uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_bytes);

@@ -181,7 +181,7 @@ static bool check_slot(struct check *c, uint32_t g, const struct lc_group *group
     }
     const void *key = lc_record_key(shard, &record);
     uint32_t type = lc_record_key_type(&record);
-    lc_hash64 hash = lc_hash(shard->segment->hash_key, key, record.key_length, type);
+    lc_hash64 hash = lc_hash_key(&shard->segment->hash, key, record.key_length, type);
     if (lc_tag_of(hash) != lc_slot_tag(word) || lc_group_of(shard, hash) != g ||
         lc_shard_of(shard->segment, hash) != shard) {
         CHECK_FAIL(c, "I1: a slot of group %u does not fit its record's key", g);

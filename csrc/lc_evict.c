@@ -238,6 +238,9 @@ static void evict_purge(struct lc_shard *shard, uint32_t head) {
 static void evict_finish(struct lc_shard *shard, uint32_t head) {
     uint64_t word = shard->blocks[head].bl_word;
     uint32_t length = lc_block_length_locked(shard, head);
+    if (LC_UNLIKELY(lc_load_relaxed(&shard->blocks[head].bl_live) >> 32 != 0)) {
+        evict_purge(shard, head); /* one was marked dead by damage [E2] */
+    }
     LC_CRASH(evict_run_unlinked);
     if (lc_pin_any_locked(shard->segment, shard->number, head, length)) {
         lc_store_release(&shard->blocks[head].bl_word,
@@ -270,7 +273,8 @@ void lc_evict_unpark_locked(struct lc_shard *shard) {
     shard->ctl->sh_parked_blocks = parked;
 }
 
-/* Records that come next in the victim, and the hashes of their keys. */
+/* Records that come next in the victim, and the hashes of the keys of those that may be
+ * linked. */
 struct evict_ahead {
     struct lc_record records[LC_INDEX_FETCH_MAX];
     lc_hash64 hashes[LC_INDEX_FETCH_MAX];
@@ -283,20 +287,34 @@ struct evict_ahead {
 static void evict_look_ahead(const struct lc_shard *shard, uint64_t at, uint64_t end,
                              uint64_t bytes, struct evict_ahead *ahead) {
     uint64_t from = at;
+    lc_hash64 fetched[LC_INDEX_FETCH_MAX];
+    uint32_t fetches = 0;
     ahead->count = ahead->used = 0;
     do {
         struct lc_record *record = &ahead->records[ahead->count];
         if (!lc_record_read(shard, at, record) || record->total > end - at) {
             break;
         }
-        ahead->hashes[ahead->count++] =
-            lc_hash(shard->segment->hash_key, lc_record_key(shard, record),
-                    record->key_length, lc_record_key_type(record));
+        if (!(record->flags & LC_RECORD_DEAD)) {
+            lc_hash64 hash =
+                lc_hash_key(&shard->segment->hash, lc_record_key(shard, record),
+                            record->key_length, lc_record_key_type(record));
+            ahead->hashes[ahead->count] = fetched[fetches++] = hash;
+        }
+        ahead->count++;
         at += record->total;
     } while (at < end && at - from < bytes && ahead->count < LC_INDEX_FETCH_MAX);
-    if (ahead->count > 1) {
-        lc_index_fetch_locked(shard, ahead->hashes, ahead->count);
+    if (fetches > 1) {
+        lc_index_fetch_locked(shard, fetched, fetches);
     }
+}
+
+/* No slot points to a record that is marked dead [R1]: it is passed by without a look
+ * into the index. */
+static bool evict_find(const struct lc_shard *shard, const struct lc_record *record,
+                       lc_hash64 hash, struct lc_place *place) {
+    return !(record->flags & LC_RECORD_DEAD) &&
+           lc_index_find_offset_locked(shard, hash, record->offset, place);
 }
 
 /* Walk the victim until the slice is used up or the run is done. True: done. */
@@ -315,7 +333,8 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
                  (uint64_t)lc_block_length_locked(shard, head) << shard->block_shift);
 
     uint64_t at = lc_load_relaxed(&ctl->sh_victim_at);
-    struct evict_ahead ahead = {.count = 0};
+    struct evict_ahead ahead;
+    ahead.count = ahead.used = 0; /* and not the rest, which is large */
 
     while (at < fill) {
         struct lc_place place;
@@ -333,7 +352,7 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
         const struct lc_record *record = &ahead.records[ahead.used];
         lc_hash64 hash = ahead.hashes[ahead.used++];
         uint64_t relocated = slice->relocated_bytes;
-        if (lc_index_find_offset_locked(shard, hash, record->offset, &place)) {
+        if (evict_find(shard, record, hash, &place)) {
             if (!evict_may_relocate(slice, record->total)) {
                 return false; /* the next call: nothing is dropped for want of time */
             }
@@ -352,12 +371,27 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
     return true;
 }
 
+/* Blocks of the next run for records of the mean size, worked out again when that has
+ * changed; by more than a sixteenth where sizes differ anyhow. */
+static uint32_t evict_run_length(struct lc_shard *shard) {
+    uint64_t mean = lc_max64(lc_load_relaxed32(&shard->ctl->sh_mean_bytes), 24);
+    bool uniform = lc_run_is_uniform_locked(shard, mean);
+    struct lc_run_memo *memo = &shard->run_memo;
+    uint64_t distance = mean > memo->mean ? mean - memo->mean : memo->mean - mean;
+    if (uniform != memo->uniform || distance > (uniform ? 0 : memo->mean / 16)) {
+        *memo = (struct lc_run_memo){.mean = mean,
+                                     .uniform = uniform,
+                                     .blocks = lc_run_length_locked(shard, mean)};
+    }
+    return memo->blocks;
+}
+
 void lc_evict_slice_locked(struct lc_shard *shard, uint64_t bytes) {
     struct shm_shard *ctl = shard->ctl;
     if (LC_LIKELY(ctl->sh_free_blocks > LC_RUN_MAX)) {
         return; /* a mean is no more than two blocks (lc_run_measure_locked) */
     }
-    uint32_t wanted = lc_run_length_locked(shard, lc_max64(ctl->sh_mean_bytes, 24)) + 1;
+    uint32_t wanted = evict_run_length(shard) + 1;
     if (ctl->sh_free_blocks >= wanted) {
         return;
     }

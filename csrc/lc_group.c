@@ -416,17 +416,18 @@ bool lc_index_claim_locked(struct lc_shard *shard, lc_hash64 hash,
 
 /* Pages kept in hand: one group's worth must be free for it to be built anew. */
 static uint32_t group_reserve(const struct lc_shard *shard) {
-    return shard->ctl->sh_index_pages / shard->group_count + 4;
+    uint32_t shift = shard->group_count == 1 ? 0 : 64 - shard->group_shift;
+    return (shard->ctl->sh_index_pages >> shift) + 4;
 }
 
 uint32_t lc_index_wants_locked(const struct lc_shard *shard) {
     const struct shm_shard *ctl = shard->ctl;
-    bool short_of = lc_pages_free_locked(shard) < group_reserve(shard);
-    bool misplaced = shard->block_count - ctl->sh_index_low > ctl->sh_index_blocks;
-    if (ctl->sh_index_blocks == 0 || !(short_of || misplaced)) {
+    if (ctl->sh_index_blocks == 0) {
         return LC_NO_BLOCK;
     }
-    return lc_pages_next_locked(shard);
+    bool misplaced = shard->block_count - ctl->sh_index_low > ctl->sh_index_blocks;
+    bool short_of = lc_pages_free_locked(shard) < group_reserve(shard);
+    return short_of || misplaced ? lc_pages_next_locked(shard) : LC_NO_BLOCK;
 }
 
 /* Move a group out of a block. A page there that still says it is the group's, although
@@ -443,22 +444,12 @@ static bool group_leave(struct lc_shard *shard, uint32_t number, uint32_t block)
     return true;
 }
 
-/* Move one group out of the lowest index block when the others have room for all of its
- * pages, and free the block once it is empty. */
-static void group_compact(struct lc_shard *shard) {
-    struct shm_shard *ctl = shard->ctl;
-    uint32_t per_block = lc_pages_per_block(shard);
-    if (ctl->sh_index_blocks < 2 ||
-        lc_pages_free_locked(shard) < per_block + group_reserve(shard)) {
-        return;
-    }
-    uint32_t lowest = lc_pages_lowest_locked(shard);
-    if (lowest == LC_NO_BLOCK) {
-        return;
-    }
+/* Move one group out of the lowest index block, for all of whose pages the others have
+ * room, and free the block once it is empty. */
+static void group_compact(struct lc_shard *shard, uint32_t lowest) {
     if (shard->blocks[lowest].bl_fill == 0) {
         lc_run_free_locked(shard, lowest);
-        ctl->sh_index_blocks--;
+        shard->ctl->sh_index_blocks--;
         return;
     }
     uint32_t number = lc_pages_owner_locked(shard, lowest);
@@ -486,28 +477,39 @@ bool lc_index_empty_lowest_locked(struct lc_shard *shard) {
     return true;
 }
 
+static void group_shrink(struct lc_shard *shard, uint32_t number) {
+    if (number < shard->group_count) {
+        uint32_t pages = group_pages_for(group_demand(shard, number) + 1);
+        if (pages < (uint32_t)(shard->groups[number].gr_dir >> 32)) {
+            group_rebuild(shard, number, pages, LC_NO_BLOCK);
+        }
+    }
+}
+
+/* Every write comes by here, and hardly ever is there anything to do: where that was
+ * found it is not looked for again while the index has as many blocks and pages. */
 void lc_index_upkeep_locked(struct lc_shard *shard) {
     struct shm_shard *ctl = shard->ctl;
     uint32_t hint = lc_load_relaxed32(&ctl->sh_shrink_hint);
+    uint64_t now = (uint64_t)ctl->sh_index_blocks << 32 | ctl->sh_index_pages;
     if (hint != 0) {
-        uint32_t number = hint - 1;
         ctl->sh_shrink_hint = 0;
-        if (number < shard->group_count) {
-            uint32_t pages = group_pages_for(group_demand(shard, number) + 1);
-            if (pages < (uint32_t)(shard->groups[number].gr_dir >> 32)) {
-                group_rebuild(shard, number, pages, LC_NO_BLOCK);
-            }
-        }
+        group_shrink(shard, hint - 1);
+    } else if (LC_LIKELY(now == shard->upkept)) {
+        return;
     }
-    if (ctl->sh_index_blocks > 0) {
-        lc_pages_lowest_locked(shard);
+    if (ctl->sh_index_blocks == 0) {
+        return;
     }
+    uint32_t lowest = lc_pages_lowest_locked(shard);
+    bool roomy =
+        lc_pages_free_locked(shard) >= lc_pages_per_block(shard) + group_reserve(shard);
     uint32_t next = lc_index_wants_locked(shard);
-    if (next != LC_NO_BLOCK &&
-        lc_pages_free_locked(shard) <
-            lc_pages_per_block(shard) + group_reserve(shard) &&
-        lc_word_state(shard->blocks[next].bl_word) == LC_BLOCK_FREE) {
+    if (roomy && ctl->sh_index_blocks > 1 && lowest != LC_NO_BLOCK) {
+        group_compact(shard, lowest);
+    } else if (roomy || next == LC_NO_BLOCK) {
+        shard->upkept = now;
+    } else if (lc_word_state(shard->blocks[next].bl_word) == LC_BLOCK_FREE) {
         lc_pages_extend_locked(shard, false);
     }
-    group_compact(shard);
 }

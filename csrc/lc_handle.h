@@ -6,10 +6,18 @@
 
 #include <pthread.h>
 
+#include "lc_hash.h"
 #include "lc_layout.h"
 #include "lc_os.h"
 
 struct lc_segment;
+
+/* What lc_run_length_locked said of records of the mean size. */
+struct lc_run_memo {
+    uint64_t mean;
+    uint32_t blocks;
+    bool uniform;
+};
 
 struct lc_shard {
     struct shm_shard *ctl;
@@ -26,6 +34,7 @@ struct lc_shard {
     uint32_t page_shift;       /* log2 of pages per block */
     uint32_t owner_pages;      /* pages of an index block taken by its owner table */
     uint32_t page_numbers;     /* pages in the shard; page numbers are below it */
+    uint32_t run_waiting;      /* two blocks, in 1/65536 of the shard */
     uint32_t ghosts_per_group; /* ghosts that may make the index grow, for each group */
     bool checksums;
     bool favor_bytes; /* LILCACHE_FAVOR_BYTES */
@@ -33,6 +42,8 @@ struct lc_shard {
      */
     uint32_t held_from;
     uint32_t held_to;
+    struct lc_run_memo run_memo;
+    uint64_t upkept; /* index blocks and pages when nothing was to be done for them */
     struct lc_segment *segment;
 };
 
@@ -56,7 +67,7 @@ struct lc_segment {
     uint8_t *base;
     uint64_t size;
     uint64_t max_value;
-    uint64_t hash_key[2];
+    struct lc_hash_secret hash;
     struct shm_header *header;
     uint32_t shard_count;
     uint32_t row_count;

@@ -30,7 +30,7 @@
 
 #include "lc_base.h"
 
-#define LC_LAYOUT_VERSION 3
+#define LC_LAYOUT_VERSION 4
 #define LC_MAGIC          0x006568636163696cULL /* "licache\0", little endian */
 #define LC_READY          0x0079646165722d6cULL /* "l-ready\0" */
 
@@ -53,7 +53,7 @@ struct shm_header {
     uint32_t hd_fingerprint; /* sizes and compiler; see lc_segment.c */
     uint64_t hd_size;        /* bytes of the whole object */
     uint64_t hd_max_value;   /* bytes */
-    uint64_t hd_hash_key[2]; /* random, for SipHash */
+    uint64_t hd_hash_key[2]; /* random; see lc_hash.h */
     uint64_t hd_boot_id[2];  /* locks and clocks of another boot mean nothing */
     uint64_t hd_time_ns[2];  /* device, inode of the creator's time namespace */
     uint32_t hd_shard_count; /* power of two */

@@ -145,7 +145,7 @@ static void scan_slot(const struct lc_shard *shard, uint32_t group, uint64_t *sl
         memcpy(at, &length, sizeof length);
         at[2] = (uint8_t)lc_record_key_type(&record);
         memcpy(at + 3, lc_record_key(shard, &record), record.key_length);
-        lc_hash64 hash = lc_hash(shard->segment->hash_key, at + 3, length, at[2]);
+        lc_hash64 hash = lc_hash_key(&shard->segment->hash, at + 3, length, at[2]);
         if (lc_tag_of(hash) != tag || lc_group_of(shard, hash) != group ||
             lc_shard_of(shard->segment, hash) != shard) {
             return; /* a damaged key, which a get would not find */

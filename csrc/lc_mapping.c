@@ -28,8 +28,7 @@ static int mapping_view(struct lc_segment *segment, const struct lc_geometry *g,
     segment->stripe_mask = (g->row_stripes - 1) * LC_CACHE_LINE;
     segment->row_counters_at = (uint32_t)sizeof(struct shm_row) + g->row_pins * 8;
     segment->rows_at = g->rows_at;
-    segment->hash_key[0] = header->hd_hash_key[0];
-    segment->hash_key[1] = header->hd_hash_key[1];
+    lc_hash_secret_draw(&segment->hash, header->hd_hash_key);
     segment->shards = calloc(g->shard_count, sizeof *segment->shards);
     segment->pins = calloc(g->row_pins, sizeof *segment->pins);
     if (!segment->shards || !segment->pins) {
@@ -54,6 +53,7 @@ static int mapping_view(struct lc_segment *segment, const struct lc_geometry *g,
         owner_bytes = sizeof(uint32_t) << shard->page_shift;
         shard->owner_pages = (uint32_t)lc_div_up(owner_bytes, LC_PAGE_BYTES);
         shard->page_numbers = g->block_count << shard->page_shift;
+        shard->run_waiting = (2U << 16) / g->block_count;
         /* Ghosts may cost the index 1/128 of the heap: docs/decisions/0002. */
         shard->ghosts_per_group =
             (uint32_t)(shard->heap_bytes / 128 / g->group_count / 10);

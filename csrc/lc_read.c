@@ -40,7 +40,7 @@ int lc_key_make(const struct lc_segment *segment, const void *key, size_t length
     out->bytes = key;
     out->length = (uint32_t)length;
     out->type = (uint32_t)type;
-    out->hash = lc_hash(segment->hash_key, key, length, (uint64_t)type);
+    out->hash = lc_hash_key(&segment->hash, key, length, (uint32_t)type);
     return LILCACHE_OK;
 }
 

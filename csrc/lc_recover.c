@@ -61,7 +61,7 @@ static void recover_forget(struct lc_shard *shard) {
 /* Link one record found in a run; keep the later of two. A damaged one is left where it
  * is: its key may be another by now, even one of another shard. */
 static void recover_link(struct lc_shard *shard, const struct lc_record *record) {
-    lc_hash64 hash = lc_hash(shard->segment->hash_key, lc_record_key(shard, record),
+    lc_hash64 hash = lc_hash_key(&shard->segment->hash, lc_record_key(shard, record),
                              record->key_length, lc_record_key_type(record));
     uint64_t word = lc_slot_live(lc_tag_of(hash), record->offset >> LC_UNIT_SHIFT, 0);
     struct lc_found found;

@@ -16,7 +16,7 @@ uint64_t world_key(uint32_t n) { return n < KEYS_MAX && w.names[n] ? w.names[n] 
 uint64_t world_hash(uint64_t number) {
     char key[CT_KEY_BYTES + 1];
     ct_key(number, key);
-    return lc_hash(w.cache->segment->hash_key, key, CT_KEY_BYTES, LILCACHE_KEY_STR);
+    return lc_hash_key(&w.cache->segment->hash, key, CT_KEY_BYTES, LILCACHE_KEY_STR);
 }
 
 uint32_t world_shard(uint32_t n) {

@@ -26,7 +26,7 @@ static struct key make(uint64_t number, uint32_t length, int type) {
     snprintf(key.bytes, 9, "%08llx", (unsigned long long)number);
     key.bytes[8] = '.';
     key.hash =
-        lc_hash(cache->segment->hash_key, key.bytes, key.length, (uint64_t)key.type);
+        lc_hash_key(&cache->segment->hash, key.bytes, key.length, (uint32_t)key.type);
     return key;
 }
 

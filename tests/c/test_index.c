@@ -21,7 +21,7 @@ struct snapshot {
 static lc_hash64 hash_of(const struct lc_shard *shard, uint64_t n) {
     char key[CT_KEY_BYTES + 1];
     ct_key(n, key);
-    return lc_hash(shard->segment->hash_key, key, CT_KEY_BYTES, LILCACHE_KEY_STR);
+    return lc_hash_key(&shard->segment->hash, key, CT_KEY_BYTES, LILCACHE_KEY_STR);
 }
 
 static struct snapshot look(const struct lc_shard *shard, uint32_t group) {

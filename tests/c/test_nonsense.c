@@ -409,6 +409,28 @@ TEST(a_continuation_before_the_first_block, 10) {
     lilcache_close(cache);
 }
 
+/* Eviction passes by records that are marked dead. Where damage marked one that lives,
+ * its slot goes with the run all the same. */
+TEST(a_live_record_marked_dead, 60) {
+    cache = ct_open(MIB);
+    shard = ct_shard(cache);
+    for (uint64_t n = 0; n < 2000; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 200), LILCACHE_OK);
+        if (n % 100 == 99) {
+            lc_record_at(shard, found_of(n - 20).record.offset)->rc_flags |=
+                LC_RECORD_DEAD;
+        }
+    }
+    for (uint64_t n = 2000; n < 12000; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 200), LILCACHE_OK);
+    }
+    for (uint64_t n = 79; n < 2000; n += 100) {
+        CHECK_EQ(ct_get(cache, n, n, 200), CT_MISS);
+    }
+    ct_check_unhurt(cache); /* no slot that points to nothing */
+    lilcache_close(cache);
+}
+
 /* Eviction meets records that make no sense: the run goes as a whole. */
 TEST(a_victim_that_cannot_be_walked, 60) {
     cache = ct_open_flags(MIB, LILCACHE_CHECKSUMS);

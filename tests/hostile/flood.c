@@ -93,10 +93,11 @@ struct search {
     size_t wanted, count;
 };
 
+static struct lc_hash_secret revealed; /* of the hash key that is all zeros */
+
 /* Group and home bucket 0: the bits above the tag, and the tag's own high ones. */
 static bool in_the_bucket(uint64_t n) {
-    static const uint64_t zero[2] = {0, 0};
-    lc_hash64 hash = lc_hash(zero, &n, 8, LILCACHE_KEY_BYTES);
+    lc_hash64 hash = lc_hash_key(&revealed, &n, 8, LILCACHE_KEY_BYTES);
     return hash >> (64 - group_bits) == 0 &&
            (hash >> 6 & LC_TAG_MASK) >> (LC_TAG_BITS - HOME_BITS) == 0;
 }
@@ -113,6 +114,8 @@ static void *search_run(void *argument) {
 
 static void find_collisions(size_t wanted) {
     struct search searches[2];
+    static const uint64_t zero[2] = {0, 0};
+    lc_hash_secret_draw(&revealed, zero);
     group_bits = lc_log2(segment_bytes / LC_GROUP_SHARE);
     collision_count = wanted & ~(size_t)1;
     collisions = calloc(collision_count, sizeof *collisions);
@@ -236,9 +239,9 @@ static double percentile(uint32_t *ns, size_t count, unsigned per_mille) {
 
 /* The hash key of an empty segment becomes the one that everybody knows. */
 static void reveal_hash_key(struct lilcache *cache) {
-    memset(cache->segment->hash_key, 0, sizeof cache->segment->hash_key);
-    memset(cache->segment->header->hd_hash_key, 0,
-           sizeof cache->segment->header->hd_hash_key);
+    uint64_t *key = cache->segment->header->hd_hash_key;
+    memset(key, 0, sizeof cache->segment->header->hd_hash_key);
+    cache->segment->hash = revealed;
 }
 
 static struct side side_open(const struct family *family, size_t keys, bool chosen,

@@ -58,7 +58,7 @@ static void opener_run(const char *name, uint32_t number, uint64_t die_at,
     struct lilcache *cache = ct_open_named(name, MIB, 0);
     hook_disarm();
     me->wait_us = (uint64_t)((lct_seconds() - started) * 1e6);
-    me->identity = cache->segment->hash_key[0];
+    me->identity = cache->segment->hash.key[0];
     me->created = lilcache_created(cache);
     __atomic_store_n(&me->done, 1, __ATOMIC_RELEASE);
     pass(WRITE);
@@ -176,7 +176,7 @@ static void round_run(const char *name, struct ct_random *random, struct sums *s
     }
     CHECK_EQ(objects_named(name), 1);
     struct lilcache *cache = ct_open_named(name, MIB, LILCACHE_ATTACH);
-    CHECK(cache->segment->hash_key[0] == identity);
+    CHECK(cache->segment->hash.key[0] == identity);
     ct_check_unhurt(cache);
     CHECK_EQ(lilcache_retire(cache), LILCACHE_OK);
     lilcache_close(cache);
