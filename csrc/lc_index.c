@@ -84,8 +84,9 @@ bool lc_index_sound_locked(const struct lc_shard *shard, lc_hash64 hash) {
         !lc_page_is_owned_locked(shard, number, group.first)) {
         return false;
     }
-    uint32_t page =
-        (lc_group_home(&group, lc_tag_of(hash)) + group.lines) / LC_PAGE_LINES;
+    uint32_t home = lc_group_home(&group, lc_tag_of(hash));
+    uint32_t page = (home + group.lines) / LC_PAGE_LINES;
+    __builtin_prefetch(lc_group_bucket(shard, &group, home)); /* looked into next */
     for (uint32_t i = 0; i < 2; i++, page = page + 1 < group.pages ? page + 1 : 0) {
         if (page > 0 && !lc_page_is_owned_locked(
                             shard, number, lc_load_relaxed32(&group.list[page - 1]))) {

@@ -54,9 +54,11 @@ static int write_enter(struct lc_shard *shard, uint32_t wait_ms) {
     return status;
 }
 
-/* The same for a write to this key, whose part of the index may be damaged. */
+/* The same for a write to this key, whose part of the index may be damaged. What comes
+ * from memory meanwhile need not be waited for behind the lock. */
 static int write_enter_for(struct lc_shard *shard, const struct lc_key *key,
                            uint32_t wait_ms) {
+    __builtin_prefetch(&shard->groups[lc_group_of(shard, key->hash)]);
     int status = write_enter(shard, wait_ms);
     if (status == LILCACHE_OK &&
         LC_UNLIKELY(!lc_index_sound_locked(shard, key->hash))) {
