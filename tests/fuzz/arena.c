@@ -105,6 +105,8 @@ void arena_save(struct arena *arena, struct lilcache *cache) {
     MUST(arena->saved != NULL);
     memcpy(arena->saved, segment->base, segment->size);
     arena->handle = *segment;
+    memcpy(arena->shards, segment->shards,
+           segment->shard_count * sizeof *segment->shards);
 }
 
 /* Locks are taken by libc, which reports nothing. */
@@ -126,6 +128,8 @@ void arena_enter(const struct arena *arena) {
     segment->sweep_after_ms = arena->handle.sweep_after_ms;
     segment->claim_after_ms = arena->handle.claim_after_ms;
     memcpy(segment->pace, arena->handle.pace, sizeof segment->pace);
+    memcpy(segment->shards, arena->shards,
+           segment->shard_count * sizeof *segment->shards);
 }
 
 void arena_put_back(uint8_t *base, const uint8_t *saved) {

@@ -21,6 +21,7 @@ struct arena {
     uint8_t *saved;
     uint64_t now;
     struct lc_segment handle; /* what the process knew when the bytes were saved */
+    struct lc_shard shards[LC_SHARDS_MAX]; /* and of its shards */
 };
 
 extern uint64_t arena_now_ms;

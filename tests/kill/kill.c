@@ -59,6 +59,7 @@ static struct {
     uint32_t sweep_wanted;
     uint64_t sweep_after_ms;
     uint64_t claim_after_ms;
+    struct lc_shard shards[LC_SHARDS_MAX];
 } memory;
 
 static void scene_remember(void) {
@@ -66,6 +67,8 @@ static void scene_remember(void) {
     memory.sweep_wanted = segment->sweep_wanted;
     memory.sweep_after_ms = segment->sweep_after_ms;
     memory.claim_after_ms = segment->claim_after_ms;
+    memcpy(memory.shards, segment->shards,
+           segment->shard_count * sizeof *segment->shards);
 }
 
 static void scene_return(void) {
@@ -73,6 +76,8 @@ static void scene_return(void) {
     segment->sweep_wanted = memory.sweep_wanted;
     segment->sweep_after_ms = memory.sweep_after_ms;
     segment->claim_after_ms = memory.claim_after_ms;
+    memcpy(segment->shards, memory.shards,
+           segment->shard_count * sizeof *segment->shards);
     image_restore();
 }
 
