@@ -28,6 +28,9 @@ from cffi import FFI
 ROOT = Path(__file__).resolve().parent
 CSRC = ROOT / "csrc"
 
+# Gets of one argument: one for each cache and thread that reads at the same time.
+QUICK_NUMBERS = 16
+
 STATUS_ROW = re.compile(r"^X\((\w+), (-?\d+),", re.MULTILINE)
 
 
@@ -101,22 +104,39 @@ def quick_declarations() -> str:
     per_key = """
         int quick_get_{0}(struct quick_call *call, const void *key, int length);
         int quick_delete_{0}(struct lilcache *cache, const void *key, int length);
-        int quick_set_{0}_str(struct lilcache *cache, const void *key, int length,
+        _Bool quick_set_{0}_str(struct lilcache *cache, const void *key, int length,
                               const void *value, int value_length);
-        int quick_set_{0}_bytes(struct lilcache *cache, const void *key, int length,
+        _Bool quick_set_{0}_bytes(struct lilcache *cache, const void *key, int length,
                                 const void *value, int value_length);
     """
+    results = "STR TYPE OTHER MISS RETIRED FAILED".split()
     return (
-        "#define QUICK_RESULT_BYTES ...\n#define QUICK_RESULT_TYPE ...\n"
-        "#define QUICK_RESULT_OTHER ...\n"
-        "struct quick_call"
-        " { struct lilcache *cache; void *out; int cap; int signs; };\n"
+        "".join(f"#define QUICK_RESULT_{name} ...\n" for name in results)
+        + "#define QUICK_OUT ...\n"
+        "struct quick_call { struct lilcache *cache; int signs; ...; };\n"
+        "int quick_enter(struct quick_call *call);\n"
+        "void quick_leave(void *call);\n"
         "void quick_bind(int64_t (*get)(struct lilcache *, const void *, size_t, int,"
         " void *, size_t), int (*try_set)(struct lilcache *, const void *, size_t, int,"
         " const void *, size_t, int, int64_t, int),"
         " int (*try_delete)(struct lilcache *, const void *, size_t, int));\n"
         "int quick_holds_gil(void);\n"
-    ) + "".join(per_key.format(name) for name in ("str", "bytes"))
+        + "".join(per_key.format(name) for name in ("str", "bytes"))
+        + "".join(
+            f"int quick_get_{name}_{number}(const char *key);\n"
+            for name in ("str", "bytes")
+            for number in range(QUICK_NUMBERS)
+        )
+    )
+
+
+def quick_source() -> str:
+    """Return _quick.h with the functions that have a number."""
+    return (
+        f"#define QUICK_NUMBERS {QUICK_NUMBERS}\n"
+        + '#include "_quick.h"\n'
+        + "".join(f"QUICK_AT({number})\n" for number in range(QUICK_NUMBERS))
+    )
 
 
 HEADERS = sorted(
@@ -145,7 +165,7 @@ quick_builder.include(ffibuilder)
 quick_builder.cdef(quick_declarations())
 quick_builder.set_source(
     "lilcache._quick",
-    '#include "_quick.h"\n',
+    quick_source(),
     include_dirs=["csrc", "lilcache"],
     depends=HEADERS,
     # A declaration that does not match the header is an error, not a warning.

@@ -53,9 +53,11 @@ _c_incr: Final = lib.lilcache_incr
 _c_clear: Final = lib.lilcache_clear
 
 # Results of the hot gets; see _quick.h.
-QUICK_BYTES: Final = quick.QUICK_RESULT_BYTES
+QUICK_STR: Final = quick.QUICK_RESULT_STR
 QUICK_TYPE: Final = quick.QUICK_RESULT_TYPE
 QUICK_OTHER: Final = quick.QUICK_RESULT_OTHER
+QUICK_MISS: Final = quick.QUICK_RESULT_MISS
+QUICK_RETIRED: Final = quick.QUICK_RESULT_RETIRED
 quick_get_str: Final = quick.quick_get_str
 quick_get_bytes: Final = quick.quick_get_bytes
 quick_set_str_str: Final = quick.quick_set_str_str

@@ -7,13 +7,14 @@ and list.append are atomic, so a pool needs no lock.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from ._ffi import ffi, quick_ffi
+from ._ffi import ffi, quick, quick_ffi
 
-# Larger values are copied once, out of a pinned block: from here on that costs less
-# than a second copy out of a buffer.
-SCRATCH_BYTES: Final = 16 * 1024
+# Larger values are copied once, out of a pinned block; see _quick.h.
+SCRATCH_BYTES: Final = quick.QUICK_OUT
 
 # Uncleared memory costs only the pages that are written.
 _allocate = ffi.new_allocator(should_clear_after_alloc=False)
@@ -57,10 +58,11 @@ def take_scratch() -> Scratch:
         return Scratch()
 
 
-# What a hot get needs: its `struct quick_call *`, the window its value comes to, and
-# the attachment, which is not unmapped while somebody holds it. A tuple, since
-# attributes would cost a tenth of the call.
-Hot = tuple[Any, Any, Any]
+# What a hot get needs: the functions that get by the bytes of a key without NUL, of a
+# str and of bytes; the window their value comes to; and the `struct quick_call *` for
+# functions that take one. The last two hold the buffer, its number and the attachment.
+# A tuple, since attributes would cost a tenth of the call.
+Hot = tuple[Callable[[bytes], int], Callable[[bytes], int], Any, Any]
 
 
 def make_hot(pointer: Any, signs: bool) -> Hot:
@@ -70,6 +72,31 @@ def make_hot(pointer: Any, signs: bool) -> Hot:
         pointer: The attachment.
         signs: Whether values are signed; a hot get then returns none.
     """
-    owner = _allocate("char[]", SCRATCH_BYTES)
-    call = quick_ffi.new("struct quick_call *", (pointer, owner, SCRATCH_BYTES, signs))
-    return call, ffi.buffer(owner), pointer
+    # As in _handle._anchor, the collector does not see what the call holds: it keeps
+    # its number until nobody can use it any more, finalisers of a cycle included.
+    new = quick_ffi.new_allocator(
+        lambda size: _allocate("char[]", size), partial(_leave, pointer), False
+    )
+    call = new("struct quick_call *")
+    call.cache = pointer
+    call.signs = signs
+    number = quick.quick_enter(call)
+    gets = []
+    for key_type in ("str", "bytes"):
+        if number < 0:
+            get = _get_of(call, getattr(quick, f"quick_get_{key_type}"))
+        else:
+            get = getattr(quick, f"quick_get_{key_type}_{number}")
+        gets.append(get)
+    return gets[0], gets[1], quick_ffi.buffer(call), call
+
+
+def _get_of(call: Any, function: Any) -> Callable[[bytes], int]:
+    """Return the same as a function that has a number, for a call that has none."""
+    return lambda key: function(call, key, len(key))
+
+
+def _leave(pointer: Any, call: Any, leave: Any = quick.quick_leave) -> None:
+    """Give a call's number back; only then is the attachment let go of."""
+    # Bound above, since it is also called when modules are gone.
+    leave(call)

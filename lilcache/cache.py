@@ -20,11 +20,12 @@ from ._raw import (
     BUSY,
     MISS,
     OK,
-    QUICK_BYTES,
+    QUICK_MISS,
     QUICK_OTHER,
+    QUICK_RETIRED,
+    QUICK_STR,
     QUICK_TYPE,
     REPLACE,
-    RETIRED,
     SET,
     Found,
     quick_delete_bytes,
@@ -79,46 +80,54 @@ class PlainCache(Attachment):
             CallerError: Not a valid key, or a value the serializer does not load.
             CorruptError: The value failed its verification.
         """
+        handle = self._handle
+        pool = handle.pool
         try:
             if type(key) is str:
-                data, key_type, quick_get = key.encode(), KEY_STR, quick_get_str
+                data = key.encode()
+                get, _, window, call = hot = pool.pop()
+                if "\0" in key:
+                    result = quick_get_str(call, data, len(data))
+                else:
+                    result = get(data)
             elif type(key) is bytes:
-                data, key_type, quick_get = key, KEY_BYTES, quick_get_bytes
+                data = key
+                _, get, window, call = hot = pool.pop()
+                if 0 in data:
+                    result = quick_get_bytes(call, data, len(data))
+                else:
+                    result = get(data)
             else:
                 return self._get(key, default)
-        except UnicodeEncodeError:
+        except (IndexError, TypeError):  # nothing popped, or None
+            handle.supply(pool)
             return self._get(key, default)
-        # take and give get names first: CPython calls an attribute that is no method
-        # the slow way.
-        handle = self._handle
-        take = handle.take
-        try:
-            hot = take()
-        except IndexError:
-            hot = handle.make_hot()
-        call, window, _ = hot
-        result = quick_get(call, data, len(data))
-        give = handle.give
-        if result >= 0:
-            if result < QUICK_BYTES:
-                payload = window[:result]
-                give(hot)
-                try:
-                    return payload.decode()
-                except UnicodeDecodeError:
-                    value_type = TYPE_STR  # decode says what is wrong
-            elif result < QUICK_OTHER:
-                payload = window[: result - QUICK_BYTES]
-                give(hot)
-                return payload
-            else:
-                payload = window[: result & (QUICK_BYTES - 1)]
-                give(hot)
-                value_type = result >> QUICK_TYPE
-            return self._codec.decode(payload, value_type, data, key_type)
-        if result != RETIRED:  # its call would find the retired segment again
-            give(hot)
-        return default if result == MISS else self._get(key, default)
+        except (UnicodeEncodeError, OverflowError):
+            return self._get(key, default)
+        if result < QUICK_STR:
+            payload = window[:result]
+            pool.append(hot)
+            return payload
+        if result < QUICK_OTHER:
+            payload = window[: result - QUICK_STR]
+            pool.append(hot)
+            try:
+                return payload.decode()
+            except UnicodeDecodeError:
+                value_type = TYPE_STR  # decode says what is wrong
+        elif result == QUICK_MISS:
+            pool.append(hot)
+            return default
+        elif result < QUICK_MISS:
+            payload = window[: result & (QUICK_STR - 1)]
+            pool.append(hot)
+            value_type = result >> QUICK_TYPE
+        else:
+            if result != QUICK_RETIRED:  # its call would find that segment again
+                pool.append(hot)
+            return self._get(key, default)
+        key_type = KEY_STR if type(key) is str else KEY_BYTES
+        return self._codec.decode(payload, value_type, data, key_type)
 
     def set(self, key: Key, value: Any, ttl: TTL = None) -> bool:
         """Store a value and return True; replaces value and ttl of the key.
@@ -134,24 +143,36 @@ class PlainCache(Attachment):
             NoSpaceError: Views pin every place the value would fit in.
         """
         if ttl is None and self._plain:
-            quick_set = None
             try:
                 if type(key) is str:
                     data = key.encode()
-                    if type(value) is str:
-                        payload, quick_set = value.encode(), quick_set_str_str
-                    elif type(value) is bytes:
-                        payload, quick_set = value, quick_set_str_bytes
+                    if type(value) is bytes:
+                        if quick_set_str_bytes(
+                            self._handle.pointer, data, len(data), value, len(value)
+                        ):
+                            return True
+                    elif type(value) is str:
+                        payload = value.encode()
+                        if quick_set_str_str(
+                            self._handle.pointer,
+                            data,
+                            len(data),
+                            payload,
+                            len(payload),
+                        ):
+                            return True
                 elif type(key) is bytes:
-                    data = key
-                    if type(value) is str:
-                        payload, quick_set = value.encode(), quick_set_bytes_str
-                    elif type(value) is bytes:
-                        payload, quick_set = value, quick_set_bytes_bytes
-                if quick_set is not None:
-                    pointer = self._handle.pointer
-                    if quick_set(pointer, data, len(data), payload, len(payload)) == OK:
-                        return True
+                    if type(value) is bytes:
+                        if quick_set_bytes_bytes(
+                            self._handle.pointer, key, len(key), value, len(value)
+                        ):
+                            return True
+                    elif type(value) is str:
+                        payload = value.encode()
+                        if quick_set_bytes_str(
+                            self._handle.pointer, key, len(key), payload, len(payload)
+                        ):
+                            return True
             except (UnicodeEncodeError, TypeError, OverflowError):
                 # Surrogates, a closed cache, over 2 GiB: the long way sees to them.
                 pass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from functools import partial
+from types import BuiltinFunctionType
 from typing import Any
 
 import pytest
@@ -28,6 +30,10 @@ def busy(*arguments: Any) -> int:
     return int(lib.LILCACHE_BUSY)
 
 
+def not_stored(*arguments: Any) -> bool:
+    return False
+
+
 def test_they_hold_the_gil() -> None:
     assert quick.quick_holds_gil() == 1
 
@@ -37,6 +43,7 @@ def test_they_alone_do_the_common_case(
     make_cache: Any, monkeypatch: pytest.MonkeyPatch, key: Any, value: Any
 ) -> None:
     cache = make_cache()
+    assert cache.get(key) is None  # the first supplies the pool
     monkeypatch.setattr(cache, "_raw", None)
     assert cache.get(key) is None
     assert cache.set(key, value)
@@ -82,14 +89,16 @@ def test_values_around_the_size_of_the_buffer(
     for stored in (value, value.decode(), tuple(value)):
         cache.set("key", stored)
         assert cache.get("key") == stored
-    assert _scratch.SCRATCH_BYTES < quick.QUICK_RESULT_BYTES
+    assert _scratch.SCRATCH_BYTES < quick.QUICK_RESULT_STR
 
 
 def test_what_would_wait_goes_the_long_way(
     make_cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = make_cache()
-    for name in HOT_SETS + HOT_DELETES:
+    for name in HOT_SETS:
+        monkeypatch.setattr(cache_module, name, not_stored)
+    for name in HOT_DELETES:
         monkeypatch.setattr(cache_module, name, busy)
     assert len(HOT_SETS) == 4
     assert len(HOT_DELETES) == 2
@@ -105,7 +114,9 @@ def test_the_long_way_gives_up_after_lock_timeout(
 ) -> None:
     cache = make_cache(lock_timeout=0.05)
     cache.set("key", 1)
-    for name in HOT_SETS + HOT_DELETES:
+    for name in HOT_SETS:
+        monkeypatch.setattr(cache_module, name, not_stored)
+    for name in HOT_DELETES:
         monkeypatch.setattr(cache_module, name, busy)
     for name in ("_c_set", "_c_delete"):
         monkeypatch.setattr(_raw, name, busy)
@@ -130,28 +141,115 @@ def test_a_signing_cache_gets_nothing_unsigned(make_cache: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["str", b"bytes"])
-def test_a_get_inside_a_get(
-    make_cache: Any, monkeypatch: pytest.MonkeyPatch, key: Any
-) -> None:
+def test_a_get_inside_a_get(make_cache: Any, key: Any) -> None:
     """A signal handler may read between a C call and the slice of its buffer."""
     cache = make_cache()
     cache.set(key, b"outer" * 100)
     cache.set("inner", b"INNER" * 100)
-    name = f"quick_get_{type(key).__name__}"
-    quick_get = getattr(cache_module, name)
     depth = 0
 
-    def reentering(*arguments: Any) -> Any:
+    def reentering(get: Any, data: bytes) -> Any:
         nonlocal depth
-        result = quick_get(*arguments)
+        result = get(data)
         depth += 1
         if depth == 1:
-            assert cache.get("inner") == b"INNER" * 100
+            for _ in range(3):
+                assert cache.get("inner") == b"INNER" * 100
         return result
 
-    monkeypatch.setattr(cache_module, name, reentering)
+    cache.get(key)
+    pool = cache._handle.pool
+    get_str, get_bytes, *rest = pool[-1]
+    pool[-1] = (partial(reentering, get_str), partial(reentering, get_bytes), *rest)
     assert cache.get(key) == b"outer" * 100
     assert depth >= 1
+    for _ in range(3):
+        assert cache.get(key) == b"outer" * 100
+
+
+def has_number(cache: Any) -> bool:
+    """Tell whether gets use a function of one argument."""
+    cache.get("key")
+    return all(type(get) is BuiltinFunctionType for get in cache._handle.pool[-1][:2])
+
+
+def test_more_caches_than_numbers(make_cache: Any) -> None:
+    """Those without a number work like the others."""
+    caches = [make_cache() for _ in range(20)]
+    for number, cache in enumerate(caches):
+        for key in ("key", b"key"):
+            cache.set(key, number)
+    for _ in range(2):
+        for number, cache in enumerate(caches):
+            for key in ("key", b"key"):
+                assert cache.get(key) == number
+            assert cache.get("absent") is None
+    assert not has_number(caches[-1])
+    for cache in caches:
+        cache.close()
+    assert has_number(make_cache())
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_numbers_are_given_back(make_cache: Any, close: bool) -> None:
+    name = make_cache().name
+    for _ in range(40):
+        cache = PlainCache(name)
+        assert has_number(cache)
+        if close:
+            cache.close()
+        del cache
+
+
+def test_a_get_under_way_keeps_its_number(make_cache: Any) -> None:
+    """Else it would read from whichever cache is opened next."""
+    cache = make_cache()
+    cache.set("key", "value")
+    cache.get("key")
+    get, *_, call = hot = cache._handle.pool.pop()
+    cache.close()
+    for _ in range(20):
+        other = make_cache()
+        other.set("key", "value of the other")
+        assert other.get("key") == other.get("key") == "value of the other"
+    assert get(b"key") == quick.quick_get_str(call, b"key", 3)
+    assert get(b"key") == quick.QUICK_RESULT_STR + len("value")
+    del hot
+
+
+def test_a_number_outlives_the_finalisers_of_a_cycle(make_cache: Any) -> None:
+    """They may use the cache after the collector has called those of cffi."""
+    name = make_cache().name
+    found: list[Any] = []
+
+    class Session:
+        def __init__(self) -> None:
+            self.cycle = self
+            self.cache = PlainCache(name)
+            self.cache.set("key", "value")
+            self.cache.get("key")
+
+        def __del__(self) -> None:
+            other = make_cache()
+            other.set("key", "value of the other")
+            assert other.get("key") == other.get("key") == "value of the other"
+            found.append(self.cache.get("key"))
+
+    for _ in range(20):
+        Session()
+        gc.collect()
+    assert found == ["value"] * 20
+
+
+@pytest.mark.parametrize("kind", [str, str.encode])
+def test_keys_with_nul(make_cache: Any, kind: Any) -> None:
+    cache = make_cache()
+    keys = [kind(key) for key in ("\0", "a", "a\0", "a\0b", "\0a", "a\0\0")]
+    for value, key in enumerate(keys):
+        assert cache.get(key) is None
+        cache.set(key, value)
+    for _ in range(2):
+        assert [cache.get(key) for key in keys] == list(range(len(keys)))
 
 
 @pytest.mark.parametrize("kind", [str, str.encode, int])

@@ -106,7 +106,8 @@ def test_a_dropped_cache_lets_go_of_its_segment(make_cache: Any) -> None:
         gc.enable()
 
 
-def test_finalisers_of_a_cycle_may_use_what_is_in_it() -> None:
+@pytest.mark.parametrize("kind", ["Cache", "PlainCache"])
+def test_finalisers_of_a_cycle_may_use_what_is_in_it(kind: str) -> None:
     """Which of them the collector calls first is arbitrary: any order must do.
 
     Each has a segment of its own, so that one closed too early is not mapped any more.
@@ -114,7 +115,10 @@ def test_finalisers_of_a_cycle_may_use_what_is_in_it() -> None:
     out = run_python(
         """
         import gc
-        import lilcache
+        import sys
+        import lilcache.cache
+
+        kind = getattr(lilcache.cache, sys.argv[1])
 
         wrong = []
         kept = []
@@ -123,7 +127,7 @@ def test_finalisers_of_a_cycle_may_use_what_is_in_it() -> None:
             def __init__(self, number):
                 self.number = number
                 self.value = b"value %d" % number
-                parts = [lilcache.Cache(anonymous=True, size_mb=1)]
+                parts = [kind(anonymous=True, size_mb=1)]
                 parts[0].set("key", self.value)
                 if number % 3:
                     parts.append(memoryview(parts[0].view("key")))
@@ -136,7 +140,7 @@ def test_finalisers_of_a_cycle_may_use_what_is_in_it() -> None:
 
             def look(self):
                 for part in self.parts:
-                    if isinstance(part, lilcache.Cache):
+                    if isinstance(part, kind):
                         if not part.closed and part.get("key") != self.value:
                             wrong.append(self.number)
                     elif part != self.value:
@@ -159,7 +163,8 @@ def test_finalisers_of_a_cycle_may_use_what_is_in_it() -> None:
         kept.clear()
         gc.collect()
         print(wrong)
-        """
+        """,
+        kind,
     )
     assert out == "[]\n"
 
