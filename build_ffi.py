@@ -105,9 +105,9 @@ def quick_declarations() -> str:
         int quick_get_{0}(struct quick_call *call, const void *key, int length);
         int quick_delete_{0}(struct lilcache *cache, const void *key, int length);
         _Bool quick_set_{0}_str(struct lilcache *cache, const void *key, int length,
-                              const void *value, int value_length);
-        _Bool quick_set_{0}_bytes(struct lilcache *cache, const void *key, int length,
                                 const void *value, int value_length);
+        _Bool quick_set_{0}_bytes(struct lilcache *cache, const void *key, int length,
+                                  const void *value, int value_length);
     """
     results = "STR TYPE OTHER MISS RETIRED FAILED".split()
     return (
