@@ -49,16 +49,6 @@ static bool evict_may_relocate(const struct evict_slice *slice, uint64_t bytes) 
             bytes <= slice->limit_bytes - slice->relocated_bytes);
 }
 
-/* Hits that keep a record of this size: large ones must earn their place
- * (the mean is that of recent writes). */
-static uint32_t evict_threshold(const struct lc_shard *shard, uint64_t bytes) {
-    if (shard->favor_bytes) {
-        return 1; /* a hit in a large record is worth all of its bytes */
-    }
-    uint64_t mean = lc_max64(lc_load_relaxed32(&shard->ctl->sh_mean_bytes), 24);
-    return bytes <= 2 * mean ? 1 : bytes <= 8 * mean ? 2 : 3;
-}
-
 /* sh_evicted_bytes, with a bound: damage must not take long to be forgotten. */
 static uint64_t evict_mean_load(const struct lc_shard *shard) {
     return lc_min64(lc_load_relaxed(&shard->ctl->sh_evicted_bytes),
@@ -72,20 +62,31 @@ static void evict_mean_note(struct lc_shard *shard, uint64_t bytes) {
                                : mean - mean / EVICT_MEAN_SHARE + bytes);
 }
 
+/* What sizes are measured by: not what is written, for a main of equally small records
+ * keeps none of them on account of its size, so that eviction goes on. */
+static uint64_t evict_mean(const struct lc_shard *shard) {
+    uint64_t mean = evict_mean_load(shard) / EVICT_MEAN_SHARE;
+    return mean ? mean : lc_load_relaxed32(&shard->ctl->sh_mean_bytes);
+}
+
+/* Hits that keep a record of this size: large ones must earn their place. */
+static uint32_t evict_threshold(const struct lc_shard *shard, uint64_t bytes,
+                                uint64_t mean) {
+    if (shard->favor_bytes) {
+        return 1; /* a hit in a large record is worth all of its bytes */
+    }
+    return bytes <= 2 * mean ? 1 : bytes <= 8 * mean ? 2 : 3;
+}
+
 /* Rounds through main that a record may stay without a hit, since it takes the room of
  * only a part of what main evicts: one for each halving. As in Greedy-Dual-Size
  * (Cherkasova: HP Laboratories, HPL-98-69R1, 1998), the smaller a record, the longer it
- * may wait for a hit. The measure is what main evicts, not what is written: a main of
- * equally small records keeps none of them on that account, so that eviction goes on.
- */
-static uint64_t evict_credit(const struct lc_shard *shard, uint64_t bytes) {
-    uint64_t mean = evict_mean_load(shard) / EVICT_MEAN_SHARE;
+ * may wait for a hit. */
+static uint64_t evict_credit(const struct lc_shard *shard, uint64_t bytes,
+                             uint64_t mean) {
     uint64_t credit = 0;
     if (shard->favor_bytes) {
         return 0;
-    }
-    if (mean == 0) {
-        mean = lc_load_relaxed32(&shard->ctl->sh_mean_bytes);
     }
     while (credit < EVICT_CREDIT_MAX && bytes << (credit + 1) <= mean) {
         credit++;
@@ -164,7 +165,8 @@ static bool evict_record(struct lc_shard *shard, uint32_t head,
     uint64_t run_bytes = (uint64_t)lc_word_length(word) << shard->block_shift;
     uint32_t mode = shard->ctl->sh_victim_mode;
     uint64_t hits = lc_slot_hits(place->word);
-    uint32_t threshold = evict_threshold(shard, record->total);
+    uint64_t mean = evict_mean(shard);
+    uint32_t threshold = evict_threshold(shard, record->total, mean);
     bool old_epoch = lc_word_epoch(word) != (uint32_t)shard->ctl->sh_epoch;
 
     if (old_epoch) { /* cleared long ago; nothing is lifted over an epoch */
@@ -184,7 +186,7 @@ static bool evict_record(struct lc_shard *shard, uint32_t head,
         uint64_t left = 0; /* of its credit */
         bool stays = false;
         if (queue == LC_SMALL) {
-            left = evict_credit(shard, record->total);
+            left = evict_credit(shard, record->total, mean);
             stays = hits >= threshold || left > 0;
         } else if (hits > 0) {
             stays = true;
@@ -485,9 +487,28 @@ static bool evict_window(struct lc_shard *shard, uint32_t count) {
     return true;
 }
 
+/* Free blocks wherever the oldest runs lie, until a run fits or there are as many as it
+ * needs and one for copies: then what lives in the window that becomes the run can move
+ * there. Emptied without that, a window would lose what was hit in it. */
+static void evict_scattered(struct lc_shard *shard, uint32_t count, uint64_t bytes) {
+    struct evict_slice slice = {.limit_bytes = bytes * LC_SLICE_FACTOR,
+                                .may_open = true};
+    for (uint32_t runs = 0; runs < 4 * count && shard->ctl->sh_free_blocks <= count &&
+                            !lc_run_possible_locked(shard, count);
+         runs++) {
+        if (!lc_victim_ready_locked(shard, false) ||
+            !evict_walk(shard, &slice, UINT64_MAX, UINT32_MAX)) {
+            return;
+        }
+    }
+}
+
 int lc_evict_force_locked(struct lc_shard *shard, uint64_t bytes) {
     uint32_t count = lc_blocks_for(shard, bytes);
     lc_evict_unpark_locked(shard);
+    if (count > 1) {
+        evict_scattered(shard, count, bytes);
+    }
     for (uint32_t tries = 0; tries <= shard->block_count; tries++) {
         if (lc_run_possible_locked(shard, count)) {
             return LILCACHE_OK;

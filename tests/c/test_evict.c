@@ -143,6 +143,27 @@ TEST(cold_records_of_one_size_are_not_relocated, 60) {
     lilcache_close(cache);
 }
 
+/* A run for a large value takes the place of what is cold, wherever that lies: what is
+ * hit again and again moves out of its way. */
+TEST(large_values_displace_nothing_that_is_hit, 60) {
+    struct lilcache *cache = ct_open(4 * MIB);
+    uint64_t lost = 0;
+    for (uint64_t large = 0; large < 200; large++) {
+        for (uint64_t n = 0; n < 4000; n++) {
+            if (ct_get(cache, n, n, 400) == CT_MISS) {
+                lost += large > 20;
+                CHECK_EQ(ct_set(cache, n, n, 400), LILCACHE_OK);
+            }
+        }
+        CHECK_EQ(ct_get(cache, 10000 + large, 0, 200000), CT_MISS);
+        CHECK_EQ(ct_set(cache, 10000 + large, 0, 200000), LILCACHE_OK);
+    }
+    printf("  %llu of %u were lost\n", (unsigned long long)lost, 4000 * 179);
+    CHECK(lost < 1000);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
 /* The average size of what main evicts is believed whatever it is, and forgotten. */
 TEST(a_damaged_average_size_does_no_harm, 60) {
     static const uint64_t values[] = {0, 1, UINT64_MAX, 1ULL << 63, 1023};
