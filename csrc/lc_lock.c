@@ -9,7 +9,7 @@
  * the word that libc's own waiters set and the kernel looks at when an owner dies:
  *
  *   waiter   word: owner -> owner + WAITERS, sleep while it is that, try again
- *   owner    gives it back: word -> 0, and wakes one if it had the bit
+ *   owner    gives it back: word -> 0, and wakes some if it had the bit
  *   waiter   who gets it sets the bit again: another one may sleep
  *
  * Somebody may take the lock without the bit in between; and a waiter that was woken
@@ -38,6 +38,10 @@
 
 #define LC_LOCK_TRIES  40
 #define LC_LOCK_NAP_MS 5
+/* Woken at a time. Were it one, then where there are more processes than cores each
+ * would wait for the one before it to come onto a core and through: a convoy. All of
+ * hundreds would come for one lock. */
+#define LC_LOCK_WAKES 16
 
 #if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) &&                        \
     __PTHREAD_MUTEX_HAVE_PREV
@@ -145,7 +149,7 @@ static void lock_end(pthread_mutex_t *mutex) {
     LC_RACE_UNLOCKED(mutex);
     /* Release: pairs with the acquire by which libc's trylock takes it. */
     if (lc_exchange_release32(word, 0) & FUTEX_WAITERS) {
-        lc_os_wake_word(word);
+        lc_os_wake_word(word, LC_LOCK_WAKES);
     }
     lc_fence_death(); /* and until it is free and somebody woken */
     me->head->list_op_pending = NULL;

@@ -333,8 +333,8 @@ void lc_os_wait_word(const uint32_t *word, uint32_t value, uint32_t ms) {
             NULL, 0);
 }
 
-void lc_os_wake_word(const uint32_t *word) {
-    syscall(SYS_futex, word, 1 /* FUTEX_WAKE */, 1, NULL, NULL, 0);
+void lc_os_wake_word(const uint32_t *word, int count) {
+    syscall(SYS_futex, word, 1 /* FUTEX_WAKE */, count, NULL, NULL, 0);
 }
 
 struct robust_list_head *lc_os_robust_list(void) {

@@ -95,8 +95,8 @@ uint32_t lc_os_cores(void);
 /* Sleep while *word has this value, so many ms at most; perhaps less, also when the
  * word cannot be read: look again. */
 void lc_os_wait_word(const uint32_t *word, uint32_t value, uint32_t ms);
-/* One of those that sleep; nobody when the word cannot be read. */
-void lc_os_wake_word(const uint32_t *word);
+/* Some of those that sleep, the longest first; nobody when the word cannot be read. */
+void lc_os_wake_word(const uint32_t *word, int count);
 /* The calling thread's list of robust mutexes; NULL if it has none. */
 struct robust_list_head *lc_os_robust_list(void);
 /* When a process of this PID namespace started, in clock ticks since boot; 0: there is

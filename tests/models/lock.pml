@@ -5,8 +5,8 @@
  *   libc    trylock: 0 -> owner; DIED -> owner, WAITERS kept, the death told
  *   leave   its pointer leads on along the list again, if damage had made it blind; the
  *           head of the list says that the mutex is on its way (told); it is taken off
- *           the list; its pointer is cleared; word -> 0; if it had WAITERS, wake one that
- *           sleeps; not told any more
+ *           the list; its pointer is cleared; word -> 0; if it had WAITERS, wake one or
+ *           more that sleep; not told any more
  *   kernel  wait: sleep only if the word is the one expected
  *           death of the owner, of a mutex that is listed or told: word -> DIED, WAITERS
  *           kept; if it had WAITERS, wake one; told, and the word has no owner: wake one;
@@ -189,7 +189,11 @@ inline LOCK_LEAVE() {
     :: waking ->
         atomic {
             MAY_DIE();
-            PLAIN(WAKE()); /* lc_os_wake_word(word) */
+            PLAIN(WAKE()); /* lc_os_wake_word(word, LC_LOCK_WAKES) */
+            if
+            :: true
+            :: WAKE()
+            fi;
             waking = 0
         }
     :: else
