@@ -311,12 +311,14 @@ static void evict_look_ahead(const struct lc_shard *shard, uint64_t at, uint64_t
     }
 }
 
-/* No slot points to a record that is marked dead [R1]: it is passed by without a look
- * into the index. */
-static bool evict_find(const struct lc_shard *shard, const struct lc_record *record,
-                       lc_hash64 hash, struct lc_place *place) {
+/* The slot of a record ahead. None points to one that is marked dead [R1]: that is
+ * passed by without a look into the index. */
+static bool evict_find(const struct lc_shard *shard, const struct evict_ahead *ahead,
+                       uint32_t which, struct lc_place *place) {
+    const struct lc_record *record = &ahead->records[which];
     return !(record->flags & LC_RECORD_DEAD) &&
-           lc_index_find_offset_locked(shard, hash, record->offset, place);
+           lc_index_find_offset_locked(shard, ahead->hashes[which], record->offset,
+                                       place);
 }
 
 /* Walk the victim until the slice is used up or the run is done. True: done. */
@@ -351,10 +353,10 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
                 break;
             }
         }
-        const struct lc_record *record = &ahead.records[ahead.used];
-        lc_hash64 hash = ahead.hashes[ahead.used++];
+        uint32_t which = ahead.used++;
+        const struct lc_record *record = &ahead.records[which];
         uint64_t relocated = slice->relocated_bytes;
-        if (evict_find(shard, record, hash, &place)) {
+        if (evict_find(shard, &ahead, which, &place)) {
             if (!evict_may_relocate(slice, record->total)) {
                 return false; /* the next call: nothing is dropped for want of time */
             }

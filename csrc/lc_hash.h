@@ -1,24 +1,24 @@
 /* Keyed hashes, so that whoever chooses keys cannot choose collisions.
  *
- * lc_hash       of any bytes, for checksums and long keys: SipHash-1-3 (Aumasson,
- *               Bernstein: "SipHash: a fast short-input PRF", 2012)
- * lc_hash_key   of a key, for the index: of up to LC_HASH_SHORT bytes a function drawn
- *               at random from a strongly universal family, in a third of the
- *               instructions. Words a and b are made of a key:
+ * lc_hash, of any bytes, for checksums and long keys: SipHash-1-3 (Aumasson, Bernstein:
+ * "SipHash: a fast short-input PRF", 2012).
  *
- *                 up to 15 bytes       themselves, and the length in the last byte
- *                 16                   themselves
- *                 up to LC_HASH_SHORT  NH (Black, Halevi, Krawczyk, Krovetz, Rogaway:
- *                                      "UMAC", 1999)
- *                 hash = finish(top half of base + a*A + b*B [+ length*T] mod 2^128)
+ * lc_hash_key, of a key, for the index: of up to LC_HASH_SHORT bytes a function drawn
+ * at random from a strongly universal family, in a third of the instructions.
  *
- *               There is a base of each type and of 16 bytes. With all of them, A, B
- * and T at random, any two vectors have any two hashes equally often (Dietzfelbinger:
+ *   up to 15 bytes        two words, a and b, with the length in the last byte
+ *   16 bytes              two words
+ *   up to LC_HASH_SHORT   the two words of NH (Black, Halevi, Krawczyk, Krovetz,
+ *                         Rogaway: "UMAC", 1999)
+ *   hash                  finish(top half of base + a*A + b*B [+ length*T] mod 2^128)
+ *
+ * There is a base of each type, and one more of 16 bytes. With all of them, A, B and T
+ * at random, any two vectors have any two hashes equally often (Dietzfelbinger:
  * "Universal hashing and k-wise independent random variables via integer arithmetic
  * without primes", 1996), and two keys of one length have one NH once in 2^64. So of
  * keys that are chosen without sight of the secret two share a bucket no more often
  * than by chance. finish, a bijection, takes nothing of that away; without it keys that
- *               count up would lie at even distances. */
+ * count up would lie at even distances. */
 #ifndef LC_HASH_H
 #define LC_HASH_H
 
@@ -27,7 +27,6 @@
 #include "lc_base.h"
 
 #define LC_HASH_SHORT 64
-
 #define LC_HASH_TYPES 4 /* LILCACHE_KEY_* */
 
 /* What lc_hash_key needs of a segment's hash key. Pairs are the low and the high half
