@@ -215,6 +215,14 @@ static void trace(const struct deed *deed) {
     traced.operations++;
 }
 
+/* How many stores further on the next one dies. The later a store, the longer it takes
+ * to get there, and the likelier it is one of many alike, of records that are copied.
+ */
+static uint64_t next_after(uint64_t k) {
+    uint64_t stride = lc_max64(options.stride, k / 4);
+    return k < options.dense ? 1 : 1 + ct_below(&dice, 2 * stride - 1);
+}
+
 /* False: there was nothing to do. */
 static bool sweep(const struct scene *scene, const struct deed *deed) {
     bool completed = false;
@@ -230,8 +238,7 @@ static bool sweep(const struct scene *scene, const struct deed *deed) {
     judge_note_survivors();
     restore();
     struct figures before = judge_figures();
-    for (uint64_t k = 1; !completed;
-         k += k < options.dense ? 1 : 1 + ct_below(&dice, 2 * options.stride - 1)) {
+    for (uint64_t k = 1; !completed; k += next_after(k)) {
         restore();
         snprintf(shared->where, sizeof shared->where,
                  "%s, %s: killed before store %llu", scene->name, deed->name,
@@ -348,7 +355,8 @@ int main(int argc, char **argv) {
     static const struct argp_option known[] = {
         {"seed", 's', "N", 0, "choices", 0},
         {"dense", 'd', "N", 0, "of each operation the first N stores", 0},
-        {"stride", 'x', "N", 0, "of long operations one store in N", 0},
+        {"stride", 'x', "N", 0,
+         "of long operations one store in N, late ones less often", 0},
         {"trace-all", 'a', NULL, 0, "single-step every operation in every scene", 0},
         {"least", 'l', "N", 0, "deaths that must happen", 0},
         {"pairs", 'p', "N", 0, "operations in their scenes to be tried, at least", 0},
