@@ -191,12 +191,19 @@ static bool holds(const uint8_t *data, const struct value *wanted) {
                           : ct_matches(data, wanted->length, wanted->seed);
 }
 
+/* What of the small records makes room for a large value is for their hits to decide,
+ * which a read raises meanwhile. */
+static bool hits_decide(const struct reading *reading) {
+    return w.evicting && deed && deed->length >= LC_VALUE_ALIGN_FROM &&
+           reading->run != read_ttl;
+}
+
 /* The key is there all the time. A pin that is held changes which run goes next, and
  * after many pinned ones a pinned one goes, too. */
 static bool stays(const struct reading *reading) {
     bool evicts = w.evicting || program;
     return survey_outlives(r.key) && !(program && program->removes) &&
-           !(reading->run == read_pin && evicts);
+           !(reading->run == read_pin && evicts) && !hits_decide(reading);
 }
 
 /* In a full segment the value that is being replaced may be evicted before. */
