@@ -493,6 +493,10 @@ static bool evict_window(struct lc_shard *shard, uint32_t count) {
  * needs and one for copies: then what lives in the window that becomes the run can move
  * there. Emptied without that, a window would lose what was hit in it. */
 static void evict_scattered(struct lc_shard *shard, uint32_t count, uint64_t bytes) {
+    uint32_t end;
+    if (lc_victim_window_locked(shard, count, &end) == LC_NO_BLOCK) {
+        return; /* pins are in the way: nothing is to be lost for nothing */
+    }
     struct evict_slice slice = {.limit_bytes = bytes * LC_SLICE_FACTOR,
                                 .may_open = true};
     for (uint32_t runs = 0; runs < 4 * count && shard->ctl->sh_free_blocks <= count &&

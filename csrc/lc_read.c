@@ -29,8 +29,11 @@
 
 #define READ_TRIES 64
 
-static LC_INLINE int read_key(const struct lc_segment *segment, const void *key,
-                              size_t length, int type, struct lc_key *out) {
+_Static_assert(LC_RECORD_KEY_TYPE < LC_HASH_TYPES, "a base for each type of a record");
+_Static_assert(LILCACHE_KEY_TUPLE < LC_HASH_TYPES, "and for each of the interface");
+
+LC_INLINE int lc_key_make(const struct lc_segment *segment, const void *key,
+                          size_t length, int type, struct lc_key *out) {
     if (LC_UNLIKELY(length == 0 || length > LILCACHE_KEY_MAX)) {
         return LILCACHE_KEY_SIZE;
     }
@@ -42,11 +45,6 @@ static LC_INLINE int read_key(const struct lc_segment *segment, const void *key,
     out->type = (uint32_t)type;
     out->hash = lc_hash_key(&segment->hash, key, length, (uint32_t)type);
     return LILCACHE_OK;
-}
-
-int lc_key_make(const struct lc_segment *segment, const void *key, size_t length,
-                int type, struct lc_key *out) {
-    return read_key(segment, key, length, type, out);
 }
 
 /* The group's pages are still the ones the probe used [I4]. */
@@ -175,12 +173,8 @@ static int64_t read_pack(const struct lc_record *record) {
     return LILCACHE_PACK(lc_record_value_type(record), record->value_length);
 }
 
-static LC_INLINE void read_count(struct lc_segment *segment, int64_t result) {
+LC_INLINE void lc_read_count(struct lc_segment *segment, int64_t result) {
     lc_row_count(segment, result >= 0 ? LC_ROW_hits : LC_ROW_misses);
-}
-
-void lc_read_count(struct lc_segment *segment, int64_t result) {
-    read_count(segment, result);
 }
 
 /* Whether the record had expired when it was found. The clock is read later, when the
@@ -367,7 +361,7 @@ static LC_INLINE int64_t read_whole(struct lilcache *cache, const void *key,
     struct lc_key made;
     int status = lc_segment_alive(segment);
     if (LC_LIKELY(status == LILCACHE_OK)) {
-        status = read_key(segment, key, key_length, key_type, &made);
+        status = lc_key_make(segment, key, key_length, key_type, &made);
     }
     if (LC_UNLIKELY(status != LILCACHE_OK)) {
         return status;
@@ -375,7 +369,7 @@ static LC_INLINE int64_t read_whole(struct lilcache *cache, const void *key,
     struct lc_walk walk;
     int64_t result = read_copy(segment, &made, out, cap, hit, &walk, false);
     if (LC_LIKELY(result != LILCACHE_TOO_LARGE)) {
-        read_count(segment, result);
+        lc_read_count(segment, result);
     } else if (cap >= sizeof(uint64_t)) { /* the caller comes again, and counts then */
         uint64_t length = hit->record.value_length;
         memcpy(out, &length, sizeof length);

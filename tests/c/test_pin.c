@@ -260,4 +260,32 @@ TEST(stale_tokens_are_ignored, 30) {
     lilcache_close(cache);
 }
 
+/* Pins that lie all over the segment leave no place for a large value: that it is asked
+ * for again and again costs others no more than a slice of eviction does. */
+TEST(what_cannot_be_placed_evicts_next_to_nothing, 30) {
+    struct lilcache *cache = ct_open(1 * MIB);
+    struct lilcache_view views[11];
+    uint64_t n = 0;
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+        views[i] = pinned(cache, n, 300);
+        for (uint64_t until = n + 240; ++n < until;) {
+            CHECK_EQ(ct_set(cache, n, n, 300), LILCACHE_OK);
+        }
+    }
+    for (; ct_stat(cache, "evictions") == 0; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 300), LILCACHE_OK);
+    }
+    uint64_t evictions = ct_stat(cache, "evictions");
+    for (int i = 0; i < 50; i++) {
+        CHECK_EQ(ct_set(cache, UINT32_MAX, 1, 200000), LILCACHE_NO_SPACE);
+    }
+    CHECK(ct_stat(cache, "evictions") - evictions < 64);
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+        lilcache_unpin(cache, views[i].pin);
+    }
+    CHECK_EQ(ct_set(cache, UINT32_MAX, 1, 200000), LILCACHE_OK);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
 int main(int argc, char **argv) { return lct_main(argc, argv); }
