@@ -146,33 +146,20 @@ class PlainCache(Attachment):
             try:
                 if type(key) is str:
                     data = key.encode()
-                    if type(value) is bytes:
-                        if quick_set_str_bytes(
-                            self._handle.pointer, data, len(data), value, len(value)
-                        ):
-                            return True
-                    elif type(value) is str:
-                        payload = value.encode()
-                        if quick_set_str_str(
-                            self._handle.pointer,
-                            data,
-                            len(data),
-                            payload,
-                            len(payload),
-                        ):
-                            return True
+                    set_bytes, set_str = quick_set_str_bytes, quick_set_str_str
                 elif type(key) is bytes:
-                    if type(value) is bytes:
-                        if quick_set_bytes_bytes(
-                            self._handle.pointer, key, len(key), value, len(value)
-                        ):
-                            return True
-                    elif type(value) is str:
-                        payload = value.encode()
-                        if quick_set_bytes_str(
-                            self._handle.pointer, key, len(key), payload, len(payload)
-                        ):
-                            return True
+                    data = key
+                    set_bytes, set_str = quick_set_bytes_bytes, quick_set_bytes_str
+                else:
+                    return self._store(key, value, ttl, SET)
+                pointer = self._handle.pointer
+                if type(value) is bytes:
+                    if set_bytes(pointer, data, len(data), value, len(value)):
+                        return True
+                elif type(value) is str:
+                    payload = value.encode()
+                    if set_str(pointer, data, len(data), payload, len(payload)):
+                        return True
             except (UnicodeEncodeError, TypeError, OverflowError):
                 # Surrogates, a closed cache, over 2 GiB: the long way sees to them.
                 pass
