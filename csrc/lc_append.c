@@ -10,17 +10,13 @@
 #include "lc_crash.h"
 #include "lc_hash.h"
 
-uint16_t lc_append_flags(const struct lc_shard *shard, const struct lc_source *source) {
+uint64_t lc_append_plan(const struct lc_shard *shard, struct lc_source *source) {
     uint32_t flags = source->flags & (LC_RECORD_KEY_TYPE | 0xFF00u);
     flags |= source->expires != UINT64_MAX ? LC_RECORD_EXPIRES : 0;
     flags |= shard->checksums ? LC_RECORD_CHECKSUM : 0;
     flags |= source->value_length >= LC_VALUE_ALIGN_FROM ? LC_RECORD_ALIGNED : 0;
-    return (uint16_t)flags;
-}
-
-uint64_t lc_append_bytes(const struct lc_shard *shard, const struct lc_source *source) {
-    return lc_record_bound(lc_append_flags(shard, source), source->key_length,
-                           source->value_length);
+    source->flags = (uint16_t)flags;
+    return lc_record_bound(source->flags, source->key_length, source->value_length);
 }
 
 /* The expiry's part of a checksum. It is added by exclusive or, so that touch replaces
@@ -31,7 +27,7 @@ static uint64_t append_expiry_sum(const struct lc_shard *shard, uint64_t expires
                : lc_hash(shard->segment->hash.key, &expires, sizeof expires, 1);
 }
 
-uint64_t lc_append_checksum(const struct lc_shard *shard,
+LC_NOINLINE uint64_t lc_append_checksum(const struct lc_shard *shard,
                             const struct lc_record *record, const void *key,
                             const void *value) {
     const uint64_t *hash_key = shard->segment->hash.key;
@@ -56,7 +52,7 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
         .key_length = source->key_length,
         .value_length = source->value_length,
         .stamp = source->stamp,
-        .flags = (uint16_t)(lc_append_flags(shard, source) | LC_RECORD_DEAD),
+        .flags = (uint16_t)(source->flags | LC_RECORD_DEAD),
     };
     lc_record_lay_out(out);
     lc_store_relaxed16(&raw->rc_key_length, (uint16_t)out->key_length);

@@ -12,16 +12,14 @@ struct lc_source { /* what a record is made of */
     uint32_t value_length;
     uint32_t stamp;
     uint64_t expires; /* ms, UINT64_MAX: the record has no expiry word */
-    uint16_t flags;   /* key type and value type; the rest is worked out here */
+    uint16_t flags;   /* key type and value type; the rest comes by lc_append_plan */
 };
 
-/* Flags with everything that follows from sizes, expiry and segment. */
-uint16_t lc_append_flags(const struct lc_shard *shard, const struct lc_source *source);
+/* Complete the flags by what follows from sizes, expiry and segment. Returns the bytes
+ * of room to ask for. */
+uint64_t lc_append_plan(const struct lc_shard *shard, struct lc_source *source);
 
-/* Bytes of room to ask for. */
-uint64_t lc_append_bytes(const struct lc_shard *shard, const struct lc_source *source);
-
-/* Header, expiry and key to `offset`, the fill past the whole record, value untouched.
+/* Of what lc_append_plan completed, header, expiry and key to `offset`, the fill past the whole record, value untouched.
  * The record can be walked over from now on, but nothing points to it, and it is marked
  * dead: a rebuild must not take half a value for a late one. */
 void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *source,

@@ -14,6 +14,13 @@
 #ifndef LC_INLINE
 #define LC_INLINE inline __attribute__((always_inline))
 #endif
+/* All that the function calls becomes part of it, but for what is LC_NOINLINE: the ways
+ * hardly ever taken, which would make it too long to stay in the processor. Defined
+ * away as LC_INLINE is. */
+#ifndef LC_FLATTEN
+#define LC_FLATTEN __attribute__((flatten))
+#endif
+#define LC_NOINLINE __attribute__((noinline))
 
 /* Without a call at each use; musl takes no object with this model into a running
  * process. */

@@ -29,7 +29,7 @@ void lc_block_set_locked(struct lc_shard *shard, uint32_t head,
         lc_block_word(state, queue, length, (uint32_t)shard->ctl->sh_epoch));
 }
 
-uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_bytes) {
+LC_NOINLINE uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_bytes) {
     uint64_t block = 1ULL << shard->block_shift;
     uint32_t needed = lc_blocks_for(shard, record_bytes);
     uint64_t mean = lc_max64(lc_load_relaxed32(&shard->ctl->sh_mean_bytes), 24);
@@ -65,24 +65,25 @@ uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_byte
     return (uint32_t)lc_max64(best, needed);
 }
 
+/* One more of a moving average of 64. Rounded away from what it was, so that it reaches
+ * a constant input. */
+static uint32_t run_average(uint64_t was, uint64_t one) {
+    return (uint32_t)(one > was ? was + (one - was + 63) / 64
+                                : was - (was - one + 63) / 64);
+}
+
 void lc_run_measure_locked(struct lc_shard *shard, uint64_t record_bytes) {
     struct shm_shard *ctl = shard->ctl;
     /* Larger records get runs of their own and say nothing about the others. */
-    int64_t size = (int64_t)lc_min64(record_bytes, 2ULL << shard->block_shift);
-    int64_t mean = ctl->sh_mean_bytes;
-    int64_t spread = ctl->sh_spread_bytes;
+    uint32_t size = (uint32_t)lc_min64(record_bytes, 2ULL << shard->block_shift);
+    uint32_t mean = ctl->sh_mean_bytes;
     if (mean == 0) {
-        ctl->sh_mean_bytes = (uint32_t)size;
+        ctl->sh_mean_bytes = size;
         return;
     }
-    int64_t distance = size > mean ? size - mean : mean - size;
-    /* Rounded away from zero, so that the averages reach a constant input. */
-    int64_t step = size - mean;
-    mean += (step + (step > 0 ? 63 : -63)) / 64;
-    int64_t drift = distance - spread;
-    spread += (drift + (drift > 0 ? 63 : -63)) / 64;
-    ctl->sh_mean_bytes = (uint32_t)mean;
-    ctl->sh_spread_bytes = (uint32_t)spread;
+    uint32_t distance = size > mean ? size - mean : mean - size;
+    ctl->sh_mean_bytes = run_average(mean, size);
+    ctl->sh_spread_bytes = run_average(ctl->sh_spread_bytes, distance);
 }
 
 /* The lowest window of `wanted` free blocks, else the longest of at least `needed`. Low
@@ -147,22 +148,23 @@ static uint64_t run_room_in(const struct lc_shard *shard, uint32_t head,
         return UINT64_MAX;
     }
     block = &shard->blocks[head];
-    if (lc_word_state(block->bl_word) != LC_BLOCK_OPEN ||
-        lc_word_epoch(block->bl_word) != (uint32_t)shard->ctl->sh_epoch) {
+    uint64_t word = lc_load_relaxed(&block->bl_word);
+    uint64_t size = (uint64_t)lc_word_length(word) << shard->block_shift;
+    uint64_t fill = lc_load_relaxed(&block->bl_fill);
+    if (fill > size || size - lc_align_up(fill, 8) < bytes) {
         return UINT64_MAX;
     }
-    uint64_t size = (uint64_t)lc_block_length_locked(shard, head) << shard->block_shift;
-    uint64_t fill = lc_align_up(lc_load_relaxed(&block->bl_fill), 8);
-    if (fill > size || size - fill < bytes) {
+    if (lc_word_state(word) != LC_BLOCK_OPEN ||
+        lc_word_epoch(word) != (uint32_t)shard->ctl->sh_epoch ||
+        lc_word_length(word) > shard->block_count - head) {
         return UINT64_MAX;
     }
-    uint64_t at = ((uint64_t)head << shard->block_shift) + fill;
+    uint64_t at = ((uint64_t)head << shard->block_shift) + lc_align_up(fill, 8);
     uint32_t in_run = lc_block_of(shard, at) - head;
     /* Readers look at the word of the block in which a record begins [B2]. */
-    return in_run == 0 ||
-                   shard->blocks[head + in_run].bl_word ==
-                       lc_block_word(LC_BLOCK_CONT, lc_word_queue(block->bl_word),
-                                     in_run, lc_word_epoch(block->bl_word))
+    return in_run == 0 || shard->blocks[head + in_run].bl_word ==
+                              lc_block_word(LC_BLOCK_CONT, lc_word_queue(word), in_run,
+                                            lc_word_epoch(word))
                ? at
                : UINT64_MAX;
 }
@@ -185,13 +187,10 @@ uint64_t lc_run_room_open_locked(struct lc_shard *shard, enum lc_queue queue,
     return UINT64_MAX;
 }
 
-uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue,
-                            uint64_t bytes) {
+/* In a run made from free blocks. */
+static LC_NOINLINE uint64_t run_room_new(struct lc_shard *shard, enum lc_queue queue,
+                                         uint64_t bytes) {
     uint32_t *open = shard->ctl->sh_open[queue];
-    uint64_t at = lc_run_room_open_locked(shard, queue, bytes);
-    if (at != UINT64_MAX) {
-        return at;
-    }
     uint32_t needed = lc_blocks_for(shard, bytes);
     uint32_t wanted = lc_run_length_locked(shard, bytes);
     uint32_t length;
@@ -215,6 +214,12 @@ uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue,
     }
     run_open(shard, queue, head, (uint32_t)lc_min64(length, wanted), 0);
     return (uint64_t)head << shard->block_shift;
+}
+
+uint64_t lc_run_room_locked(struct lc_shard *shard, enum lc_queue queue,
+                            uint64_t bytes) {
+    uint64_t at = lc_run_room_open_locked(shard, queue, bytes);
+    return LC_LIKELY(at != UINT64_MAX) ? at : run_room_new(shard, queue, bytes);
 }
 
 void lc_run_fill_locked(struct lc_shard *shard, uint64_t offset, uint64_t end) {

@@ -267,7 +267,7 @@ static bool check_runs(struct check *c) {
     return true;
 }
 
-bool lc_check_quick_locked(const struct lc_shard *shard) {
+LC_NOINLINE bool lc_check_quick_locked(const struct lc_shard *shard) {
     struct check c = {.shard = shard};
     return check_table(&c) && check_dirs(&c);
 }

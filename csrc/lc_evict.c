@@ -27,6 +27,9 @@
 
 /* Records looked at in one slice; dead ones are cheap, but not free. */
 #define EVICT_WALK_MAX 256
+/* Records marked dead that a slice passes by besides: more than one set makes, so that
+ * most sets need no slice. */
+#define EVICT_DEAD_MAX 32
 
 /* The most that a slot's hits can tell. */
 #define EVICT_CREDIT_MAX 3
@@ -108,7 +111,7 @@ static bool evict_relocate(struct lc_shard *shard, const struct lc_record *recor
         .flags = record->flags,
     };
     struct lc_record copy;
-    uint64_t bytes = lc_append_bytes(shard, &source);
+    uint64_t bytes = lc_append_plan(shard, &source);
     if (!lc_append_verify(shard, record)) {
         return false; /* damaged: it gets nobody's room */
     }
@@ -321,6 +324,22 @@ static bool evict_find(const struct lc_shard *shard, const struct evict_ahead *a
                                        place);
 }
 
+/* Where the walk is after the records from `at` on that are marked dead, to which no
+ * slot points [R1]: they are passed by without a look into the index. */
+static uint64_t evict_pass_dead(const struct lc_shard *shard, uint64_t start,
+                                uint64_t at, uint64_t fill, struct evict_slice *slice) {
+    struct lc_record record;
+    for (int i = 0; i < EVICT_DEAD_MAX && at < fill; i++) {
+        if (!lc_record_read(shard, start + at, &record) ||
+            !(record.flags & LC_RECORD_DEAD) || record.total > fill - at) {
+            break;
+        }
+        at += record.total;
+        slice->freed += record.total;
+    }
+    return at;
+}
+
 /* Walk the victim until the slice is used up or the run is done. True: done. */
 static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
                        uint64_t freed_wanted, uint32_t walk_max) {
@@ -340,6 +359,7 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
     struct evict_ahead ahead;
     ahead.count = ahead.used = 0; /* and not the rest, which is large */
 
+    at = ctl->sh_victim_at = evict_pass_dead(shard, start, at, fill, slice);
     while (at < fill) {
         struct lc_place place;
         if (slice->freed >= freed_wanted || slice->walked >= walk_max) {
@@ -390,26 +410,31 @@ static uint32_t evict_run_length(struct lc_shard *shard) {
     return memo->blocks;
 }
 
-void lc_evict_slice_locked(struct lc_shard *shard, uint64_t bytes) {
-    struct shm_shard *ctl = shard->ctl;
-    if (LC_LIKELY(ctl->sh_free_blocks > LC_RUN_MAX)) {
-        return; /* a mean is no more than two blocks (lc_run_measure_locked) */
-    }
-    uint32_t wanted = evict_run_length(shard) + 1;
-    if (ctl->sh_free_blocks >= wanted) {
-        return;
-    }
+/* Free so many blocks, if a slice is enough for that. */
+static LC_NOINLINE void evict_slice(struct lc_shard *shard, uint64_t bytes,
+                                    uint32_t wanted) {
     struct evict_slice slice = {
         .limit_bytes = bytes * LC_SLICE_FACTOR,
         .may_open = true,
     };
-    for (int runs = 0; runs < 4 && ctl->sh_free_blocks < wanted; runs++) {
+    for (int runs = 0; runs < 4 && shard->ctl->sh_free_blocks < wanted; runs++) {
         if (!lc_victim_ready_locked(shard, false)) {
             return;
         }
         if (!evict_walk(shard, &slice, 2 * bytes, EVICT_WALK_MAX)) {
             return;
         }
+    }
+}
+
+void lc_evict_slice_locked(struct lc_shard *shard, uint64_t bytes) {
+    struct shm_shard *ctl = shard->ctl;
+    if (LC_LIKELY(ctl->sh_free_blocks > LC_RUN_MAX)) {
+        return; /* a mean is no more than two blocks (lc_run_measure_locked) */
+    }
+    uint32_t wanted = evict_run_length(shard) + 1;
+    if (ctl->sh_free_blocks < wanted) {
+        evict_slice(shard, bytes, wanted);
     }
 }
 
@@ -509,7 +534,7 @@ static void evict_scattered(struct lc_shard *shard, uint32_t count, uint64_t byt
     }
 }
 
-int lc_evict_force_locked(struct lc_shard *shard, uint64_t bytes) {
+LC_NOINLINE int lc_evict_force_locked(struct lc_shard *shard, uint64_t bytes) {
     uint32_t count = lc_blocks_for(shard, bytes);
     lc_evict_unpark_locked(shard);
     if (count > 1) {

@@ -145,7 +145,7 @@ static void fork_child(void) {
     lc_store_relaxed(fork_word, 1);
 }
 
-void lc_fork_child_now(void) {
+LC_NOINLINE void lc_fork_child_now(void) {
     /* No handler ran: the mutexes are as some other thread of the parent left them. */
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
     fork_mutex = fresh;

@@ -241,7 +241,7 @@ void lc_group_repair_locked(struct lc_shard *shard, uint64_t number) {
     lc_store_release(&in->in_kind, LC_INTENT_NONE);
 }
 
-void lc_group_note_shrink_locked(struct lc_shard *shard, uint32_t number) {
+LC_NOINLINE void lc_group_note_shrink_locked(struct lc_shard *shard, uint32_t number) {
     uint32_t pages = (uint32_t)(shard->groups[number].gr_dir >> 32);
     if (pages > 1 && group_demand(shard, number) < GROUP_LOOSE(group_slots(pages))) {
         shard->ctl->sh_shrink_hint = number + 1;
@@ -378,7 +378,7 @@ static bool group_crowded(const struct lc_shard *shard, uint32_t number) {
     return live < GROUP_SPARSE(group_slots((uint32_t)(dir >> 32)));
 }
 
-enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 hash) {
+LC_NOINLINE enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 hash) {
     uint32_t number = lc_group_of(shard, hash);
     uint32_t pages = (uint32_t)(shard->groups[number].gr_dir >> 32);
     struct lc_place place;
@@ -486,17 +486,12 @@ static void group_shrink(struct lc_shard *shard, uint32_t number) {
     }
 }
 
-/* Every write comes by here, and hardly ever is there anything to do: where that was
- * found it is not looked for again while the index has as many blocks and pages. */
-void lc_index_upkeep_locked(struct lc_shard *shard) {
+static LC_NOINLINE void group_upkeep(struct lc_shard *shard, uint32_t hint,
+                                     uint64_t now) {
     struct shm_shard *ctl = shard->ctl;
-    uint32_t hint = lc_load_relaxed32(&ctl->sh_shrink_hint);
-    uint64_t now = (uint64_t)ctl->sh_index_blocks << 32 | ctl->sh_index_pages;
     if (hint != 0) {
         ctl->sh_shrink_hint = 0;
         group_shrink(shard, hint - 1);
-    } else if (LC_LIKELY(now == shard->upkept)) {
-        return;
     }
     if (ctl->sh_index_blocks == 0) {
         return;
@@ -511,5 +506,16 @@ void lc_index_upkeep_locked(struct lc_shard *shard) {
         shard->upkept = now;
     } else if (lc_word_state(shard->blocks[next].bl_word) == LC_BLOCK_FREE) {
         lc_pages_extend_locked(shard, false);
+    }
+}
+
+/* Every write comes by here, and hardly ever is there anything to do: where that was
+ * found it is not looked for again while the index has as many blocks and pages. */
+void lc_index_upkeep_locked(struct lc_shard *shard) {
+    const struct shm_shard *ctl = shard->ctl;
+    uint32_t hint = lc_load_relaxed32(&ctl->sh_shrink_hint);
+    uint64_t now = (uint64_t)ctl->sh_index_blocks << 32 | ctl->sh_index_pages;
+    if (LC_UNLIKELY(hint != 0 || now != shard->upkept)) {
+        group_upkeep(shard, hint, now);
     }
 }

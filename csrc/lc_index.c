@@ -151,7 +151,7 @@ bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
 }
 
 /* Raise or lower the overflow counters of the buckets between home and the slot. */
-static void index_count_overflow(struct lc_shard *shard, const struct lc_place *place,
+static LC_NOINLINE void index_count_overflow(struct lc_shard *shard, const struct lc_place *place,
                                  int direction) {
     struct lc_group group;
     uint32_t shift = (uint32_t)(place->tag & 7) * 8;
@@ -195,8 +195,19 @@ static uint64_t index_live_after(uint64_t live, uint64_t minus_bytes,
     return count << 32 | (units & UINT32_MAX);
 }
 
+/* Where the hints of a change are, and what they are after it. */
+struct index_after {
+    uint32_t group;
+    uint32_t from; /* head of the run that the old word pointed into, or LC_NO_BLOCK */
+    uint32_t to;
+    uint64_t counts;
+    uint64_t from_live;
+    uint64_t to_live;
+};
+
 static void index_arm(struct lc_shard *shard, const struct lc_place *place,
-                      uint64_t new_word, uint64_t old_bytes, uint64_t new_bytes) {
+                      uint64_t new_word, uint64_t old_bytes, uint64_t new_bytes,
+                      struct index_after *after) {
     struct shm_intent *in = &shard->ctl->sh_intent;
     uint64_t old = place->word;
     uint64_t counts = shard->groups[place->group].gr_counts;
@@ -207,32 +218,36 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
     live += lc_slot_is_live(new_word);
     ghosts += lc_slot_is_ghost(new_word);
 
-    in->in_group = place->group;
+    after->group = place->group;
+    after->counts = (uint64_t)ghosts << 32 | live;
+    after->from = after->to = LC_NO_BLOCK;
     in->in_slot_at = (uint64_t)((uint8_t *)place->slot - shard->heap);
     in->in_old = old & ~LC_SLOT_HITS;
     in->in_new = new_word;
     in->in_counts[0] = counts;
-    in->in_counts[1] = (uint64_t)ghosts << 32 | live;
-    in->in_from_block = in->in_to_block = LC_NO_BLOCK;
     if (lc_slot_is_live(old) && lc_slot_offset(old) < shard->heap_bytes) {
-        uint32_t from =
+        after->from =
             lc_block_head_locked(shard, lc_block_of(shard, lc_slot_offset(old)));
-        in->in_from_block = from;
-        in->in_from_live[0] = shard->blocks[from].bl_live;
-        in->in_from_live[1] = index_live_after(in->in_from_live[0], old_bytes, 0);
+        uint64_t from_live = shard->blocks[after->from].bl_live;
+        after->from_live = index_live_after(from_live, old_bytes, 0);
+        in->in_from_live[0] = from_live;
+        in->in_from_live[1] = after->from_live;
     }
     if (lc_slot_is_live(new_word)) {
-        uint32_t to =
+        after->to =
             lc_block_head_locked(shard, lc_block_of(shard, lc_slot_offset(new_word)));
-        bool same = in->in_from_block == to;
-        in->in_to_block = to;
-        in->in_to_live[0] = shard->blocks[to].bl_live;
-        in->in_to_live[1] = index_live_after(
-            same ? in->in_from_live[1] : in->in_to_live[0], 0, new_bytes);
-        if (same) {
-            in->in_from_block = LC_NO_BLOCK;
-        }
+        bool same = after->from == after->to;
+        uint64_t to_live = shard->blocks[after->to].bl_live;
+        after->to_live =
+            index_live_after(same ? after->from_live : to_live, 0, new_bytes);
+        in->in_to_live[0] = to_live;
+        in->in_to_live[1] = after->to_live;
+        after->from = same ? LC_NO_BLOCK : after->from;
     }
+    in->in_group = after->group;
+    in->in_counts[1] = after->counts;
+    in->in_from_block = after->from;
+    in->in_to_block = after->to;
     /* Release: the line is complete before it counts. Its reader is a successor behind
      * the lock, so only the order of the stores matters. */
     lc_store_release(&in->in_kind, LC_INTENT_SLOT);
@@ -240,9 +255,30 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
     LC_CRASH(slot_intent_armed);
 }
 
-/* which: 0 the values before, 1 after. */
-static void index_settle(struct lc_shard *shard, int which) {
-    struct shm_intent *in = &shard->ctl->sh_intent;
+/* The hints are stored. */
+static void index_disarm(struct lc_shard *shard) {
+    LC_CRASH(slot_counts_stored);
+    /* Release: as in index_arm, the values are in place before the line is void. */
+    lc_store_release(&shard->ctl->sh_intent.in_kind, LC_INTENT_NONE);
+    lc_fence_death(); /* the next change must not write into a line that counts [R3] */
+    LC_CRASH(slot_intent_done);
+}
+
+/* From what index_arm worked out: the line itself is not read back. */
+static void index_settle(struct lc_shard *shard, const struct index_after *after) {
+    lc_store_relaxed(&shard->groups[after->group].gr_counts, after->counts);
+    if (after->from != LC_NO_BLOCK) {
+        lc_store_relaxed(&shard->blocks[after->from].bl_live, after->from_live);
+    }
+    if (after->to != LC_NO_BLOCK) {
+        lc_store_relaxed(&shard->blocks[after->to].bl_live, after->to_live);
+    }
+    index_disarm(shard);
+}
+
+/* From the line of one who died. which: 0 the values before, 1 after. */
+static void index_settle_again(struct lc_shard *shard, int which) {
+    const struct shm_intent *in = &shard->ctl->sh_intent;
     /* Once each, and checked: damage may have come since the line was armed. */
     uint64_t group = lc_load_relaxed(&in->in_group);
     uint64_t from = lc_load_relaxed(&in->in_from_block);
@@ -256,11 +292,7 @@ static void index_settle(struct lc_shard *shard, int which) {
     if (to < shard->block_count) {
         lc_store_relaxed(&shard->blocks[to].bl_live, in->in_to_live[which]);
     }
-    LC_CRASH(slot_counts_stored);
-    /* Release: as in index_arm, the values are in place before the line is void. */
-    lc_store_release(&in->in_kind, LC_INTENT_NONE);
-    lc_fence_death(); /* the next change must not write into a line that counts [R3] */
-    LC_CRASH(slot_intent_done);
+    index_disarm(shard);
 }
 
 static void index_mark(struct lc_shard *shard, uint64_t word, bool dead) {
@@ -290,13 +322,14 @@ void lc_index_change_locked(struct lc_shard *shard, const struct lc_place *place
     if (is_live && !was_live) {
         index_count_overflow(shard, place, 1);
     }
-    index_arm(shard, place, new_word, old_bytes, new_bytes);
+    struct index_after after;
+    index_arm(shard, place, new_word, old_bytes, new_bytes, &after);
     /* Release: the commit of every write. Pairs with the acquire load of the slot in
      * lc_read.c: who sees the word sees the record [R1]. */
     lc_store_release(place->slot, new_word);
     LC_CRASH(slot_stored);
     index_mark_both(shard, place->word, new_word);
-    index_settle(shard, 1);
+    index_settle(shard, &after);
     if (was_live && !is_live) {
         index_count_overflow(shard, place, -1);
         lc_group_note_shrink_locked(shard, place->group);
@@ -321,7 +354,7 @@ static void index_repair_slot(struct lc_shard *shard) {
                       ? (now & ~LC_SLOT_HITS) == (new_word & ~LC_SLOT_HITS)
                       : now == new_word;
     index_mark_both(shard, stored ? old_word : new_word, stored ? new_word : old_word);
-    index_settle(shard, stored);
+    index_settle_again(shard, stored);
 }
 
 void lc_index_repair_locked(struct lc_shard *shard) {

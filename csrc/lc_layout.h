@@ -30,7 +30,7 @@
 
 #include "lc_base.h"
 
-#define LC_LAYOUT_VERSION 4
+#define LC_LAYOUT_VERSION 5
 #define LC_MAGIC          0x006568636163696cULL /* "licache\0", little endian */
 #define LC_READY          0x0079646165722d6cULL /* "l-ready\0" */
 
@@ -85,14 +85,14 @@ _Static_assert(sizeof(struct shm_header) <= LC_HEADER_BYTES,
 
 /* --- process rows ----------------------------------------------------------------- */
 
-#define LC_ROW_COUNTERS    8 /* the PROCESS rows of stats.def */
+#define LC_ROW_COUNTERS    6 /* the PROCESS rows of stats.def */
 #define LC_ROW_STRIPES_MAX 8
 #define LC_ROW_FREE        0
 #define LC_ROW_USED        1
 
 /* Alive while its byte is locked (lc_row.c). Only the owner writes it; a sweeper that
  * holds the byte lock of a dead owner writes it too. Behind the pins lie the counters:
- * stripes of LC_ROW_COUNTERS words, a line each, so that threads count apart. */
+ * stripes of LC_ROW_COUNTERS words, in a line each, so that threads count apart. */
 struct shm_row {
     uint64_t rw_state; /* [racy] LC_ROW_*; low half, claims so far in the high half */
     uint32_t rw_pid;   /* of the owner [W2] */
@@ -103,7 +103,7 @@ struct shm_row {
 };
 
 _Static_assert(sizeof(struct shm_row) == 32, "pins and stripes fill whole lines");
-_Static_assert(LC_ROW_COUNTERS * 8 == LC_CACHE_LINE, "one line per stripe");
+_Static_assert(LC_ROW_COUNTERS * 8 <= LC_CACHE_LINE, "one line per stripe");
 
 #define LC_PIN_WORD(shard, block) ((uint64_t)(shard) << 32 | ((uint64_t)(block) + 1))
 
@@ -266,7 +266,7 @@ _Static_assert(sizeof(struct shm_intent) == 128, "two lines");
 
 #define LC_NO_BLOCK       UINT32_MAX
 #define LC_OPEN_RUNS      2  /* open runs per queue: the fuller one takes what fits */
-#define LC_SHARD_COUNTERS 14 /* the SHARD rows of stats.def */
+#define LC_SHARD_COUNTERS 16 /* the SHARD rows of stats.def */
 
 struct shm_shard {
     /* the lock's own lines */
@@ -301,12 +301,14 @@ struct shm_shard {
 
     uint64_t sh_cold_bytes;  /* appended to small since the shard was last empty, or
                                 UINT64_MAX once something was evicted */
-    uint64_t sh_window_gets; /* process counters when sh_bulk was last worked out */
-    uint64_t sh_window_sets;
     uint64_t sh_evicted_bytes; /* moving average of the sizes of records that main
                                   evicted, in 1/1024 bytes; 0: none yet */
 
+    /* the first, of sets, in a line that a set stores into anyway */
     uint64_t sh_counter[LC_SHARD_COUNTERS];
+
+    uint64_t sh_window_gets; /* all gets and sets when sh_bulk was last worked out */
+    uint64_t sh_window_sets;
 };
 
 #define LC_SHARD_BYTES 1024

@@ -155,12 +155,9 @@ static void lock_end(pthread_mutex_t *mutex) {
     me->head->list_op_pending = NULL;
 }
 
-/* libc says that we hold it. False: it is no mutex of ours any more, and we do not. */
-static bool lock_note(struct lock_holder *me, pthread_mutex_t *mutex, bool died) {
-    me->died = died;
-    if (LC_LIKELY(lock_is_listed(me, mutex))) {
-        return true;
-    }
+/* It was taken as what it is not any more. */
+static LC_NOINLINE void lock_give_up(const struct lock_holder *me,
+                                     pthread_mutex_t *mutex) {
     if (lock_entry(me->head->list.next) == (char *)&mutex->__data.__list.__next) {
         /* For one that inherits priority: nobody would take it off the list again. */
         lock_unlist(me);
@@ -170,7 +167,16 @@ static bool lock_note(struct lock_holder *me, pthread_mutex_t *mutex, bool died)
          * once a holder of before gives it back its kind. */
         lc_swap_relaxed32((uint32_t *)&mutex->__data.__lock, 1, 0);
     }
-    return false;
+}
+
+/* libc says that we hold it. False: it is no mutex of ours any more, and we do not. */
+static bool lock_note(struct lock_holder *me, pthread_mutex_t *mutex, bool died) {
+    me->died = died;
+    if (LC_UNLIKELY(!lock_is_listed(me, mutex))) {
+        lock_give_up(me, mutex);
+        return false;
+    }
+    return true;
 }
 
 static void lock_last(pthread_mutex_t *mutex) {
@@ -278,6 +284,20 @@ static enum lc_lock_result lock_broken(const pthread_mutex_t *mutex) {
     return lock_is_blank(mutex) ? LC_LOCK_BLANK : LC_LOCK_BROKEN;
 }
 
+/* Somebody else has it. */
+static LC_NOINLINE int lock_try_long(pthread_mutex_t *mutex, uint32_t wait_ms,
+                                     bool *slept) {
+    int result = EBUSY;
+    for (int i = 0; i < LC_LOCK_TRIES && result == EBUSY; i++) {
+        for (int j = 0; j < 8; j++) {
+            lc_pause();
+        }
+        result = lock_try(mutex);
+    }
+    *slept = result == EBUSY;
+    return *slept ? lock_wait(mutex, wait_ms) : result;
+}
+
 enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
                                  bool *waited) {
     struct lock_holder *me = lock_me();
@@ -288,19 +308,10 @@ enum lc_lock_result lc_lock_take(struct shm_shard *ctl, uint32_t wait_ms,
     int result = lock_try(&ctl->sh_mutex);
     bool slept = false;
     *waited = result == EBUSY;
-    if (result == EBUSY && wait_ms > 0) {
-        for (int i = 0; i < LC_LOCK_TRIES && result == EBUSY; i++) {
-            for (int j = 0; j < 8; j++) {
-                lc_pause();
-            }
-            result = lock_try(&ctl->sh_mutex);
-        }
-        slept = result == EBUSY;
-        if (slept) {
-            result = lock_wait(&ctl->sh_mutex, wait_ms);
-        }
+    if (LC_UNLIKELY(*waited && wait_ms > 0)) {
+        result = lock_try_long(&ctl->sh_mutex, wait_ms, &slept);
     }
-    if (result == 0 || result == EOWNERDEAD) {
+    if (LC_LIKELY(result == 0) || result == EOWNERDEAD) {
         if (!lock_note(me, &ctl->sh_mutex, result == EOWNERDEAD)) {
             return lock_broken(&ctl->sh_mutex);
         }

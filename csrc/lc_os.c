@@ -337,7 +337,7 @@ void lc_os_wake_word(const uint32_t *word, int count) {
     syscall(SYS_futex, word, 1 /* FUTEX_WAKE */, count, NULL, NULL, 0);
 }
 
-struct robust_list_head *lc_os_robust_list(void) {
+LC_NOINLINE struct robust_list_head *lc_os_robust_list(void) {
     struct robust_list_head *head = NULL;
     size_t length;
     return syscall(SYS_get_robust_list, 0, &head, &length) == 0 ? head : NULL;

@@ -145,14 +145,14 @@ static void recover_empty(struct lc_shard *shard) {
     recover_set_phase(shard, LC_PHASE_NONE);
 }
 
-void lc_recover_damage_locked(struct lc_shard *shard) {
+LC_NOINLINE void lc_recover_damage_locked(struct lc_shard *shard) {
     recover_rebuild(shard);
     if (!lc_check_quick_locked(shard)) {
         recover_empty(shard);
     }
 }
 
-void lc_recover_locked(struct lc_shard *shard) {
+LC_NOINLINE void lc_recover_locked(struct lc_shard *shard) {
     uint64_t phase = shard->ctl->sh_intent.in_phase;
     LC_CRASH(recover_begun);
     if (phase == LC_PHASE_EMPTY) {

@@ -117,7 +117,7 @@ void lc_row_release(struct lc_segment *segment, uint32_t row) {
     row_free(segment, lc_row_at(segment, row));
 }
 
-void lc_row_sweep(struct lc_segment *segment) {
+LC_NOINLINE void lc_row_sweep(struct lc_segment *segment) {
     /* All threads lock bytes through one description, which does not keep them apart.
      */
     pthread_mutex_lock(&segment->pin_mutex);
@@ -139,19 +139,18 @@ void lc_row_sweep(struct lc_segment *segment) {
     pthread_mutex_unlock(&segment->pin_mutex);
 }
 
-void lc_row_traffic(struct lc_segment *segment, uint64_t *gets, uint64_t *sets) {
+uint64_t lc_row_gets(struct lc_segment *segment) {
     const struct shm_header *header = segment->header;
-    *gets = lc_load_relaxed(&header->hd_left[LC_ROW_hits]) +
-            lc_load_relaxed(&header->hd_left[LC_ROW_misses]);
-    *sets = lc_load_relaxed(&header->hd_left[LC_ROW_sets]);
+    uint64_t gets = lc_load_relaxed(&header->hd_left[LC_ROW_hits]) +
+                    lc_load_relaxed(&header->hd_left[LC_ROW_misses]);
     for (uint32_t i = 0; i < lc_rows_used(segment); i++) {
         struct shm_row *row = lc_row_at(segment, i);
         if ((uint32_t)lc_load_relaxed(&row->rw_state) == LC_ROW_USED) {
-            *gets += lc_row_sum(segment, row, LC_ROW_hits) +
-                     lc_row_sum(segment, row, LC_ROW_misses);
-            *sets += lc_row_sum(segment, row, LC_ROW_sets);
+            gets += lc_row_sum(segment, row, LC_ROW_hits) +
+                    lc_row_sum(segment, row, LC_ROW_misses);
         }
     }
+    return gets;
 }
 
 uint64_t lc_row_sum(const struct lc_segment *segment, struct shm_row *row,
@@ -164,7 +163,7 @@ uint64_t lc_row_sum(const struct lc_segment *segment, struct shm_row *row,
     return sum;
 }
 
-void lc_row_sweep_paced(struct lc_segment *segment) {
+LC_NOINLINE void lc_row_sweep_paced(struct lc_segment *segment) {
     uint64_t now = lc_os_monotonic_ms();
     if (now >= lc_load_relaxed(&segment->sweep_after_ms)) {
         lc_store_relaxed(&segment->sweep_after_ms, now + ROW_PACE_MS);
@@ -173,7 +172,7 @@ void lc_row_sweep_paced(struct lc_segment *segment) {
     }
 }
 
-int lc_row_claim_mine(struct lc_segment *segment) {
+LC_NOINLINE int lc_row_claim_mine(struct lc_segment *segment) {
     uint32_t *row = (uint32_t *)&segment->row;
     uint64_t now = lc_os_monotonic_ms();
     pthread_mutex_lock(&segment->pin_mutex);

@@ -44,8 +44,8 @@ static LC_INLINE uint32_t lc_rows_used(struct lc_segment *segment) {
  */
 void lc_row_sweep(struct lc_segment *segment);
 
-/* Gets and sets of all processes so far, roughly. */
-void lc_row_traffic(struct lc_segment *segment, uint64_t *gets, uint64_t *sets);
+/* Gets of all processes so far, roughly. */
+uint64_t lc_row_gets(struct lc_segment *segment);
 
 /* A counter of the row, over all its stripes. */
 uint64_t lc_row_sum(const struct lc_segment *segment, struct shm_row *row,

@@ -437,7 +437,7 @@ uint64_t lilcache_memory_left(void) { return lc_room_left(); }
 
 /* Somebody cut the object short. What is left of it is nothing to go on with, and those
  * who have not noticed yet are told. */
-int lc_segment_leave_lost(struct lc_segment *segment) {
+LC_NOINLINE int lc_segment_leave_lost(struct lc_segment *segment) {
     if (lc_load_relaxed32(&segment->lost) != LC_LOST_LEFT) {
         lc_store_relaxed32(&segment->lost, LC_LOST_LEFT);
         if (!segment->anonymous) {

@@ -19,7 +19,7 @@ int lc_shard_enter(struct lc_shard *shard, uint32_t wait_ms) {
      * they freed. The lock says so to its holders, not to readers, who take no lock:
      * pairs with the acquire fences of read_block_same and read_pages_same [G1 I4]. */
     lc_fence_release();
-    if (waited && row) {
+    if (LC_UNLIKELY(waited) && row) {
         lc_row_add(segment, row, LC_ROW_lock_waits);
     }
     switch (result) {

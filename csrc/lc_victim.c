@@ -145,9 +145,12 @@ static uint32_t victim_open_run(const struct lc_shard *shard) {
 
 static void victim_note_traffic(struct lc_shard *shard) {
     struct shm_shard *ctl = shard->ctl;
-    uint64_t gets;
-    uint64_t sets;
-    lc_row_traffic(shard->segment, &gets, &sets);
+    struct lc_segment *segment = shard->segment;
+    uint64_t gets = lc_row_gets(segment);
+    uint64_t sets = 0;
+    for (uint32_t s = 0; s < segment->shard_count; s++) {
+        sets += lc_load_relaxed(&segment->shards[s].ctl->sh_counter[LC_SHARD_sets]);
+    }
     if (sets < ctl->sh_window_sets || gets < ctl->sh_window_gets) {
         ctl->sh_window_gets = gets; /* a row was just being given up */
         ctl->sh_window_sets = sets;

@@ -126,13 +126,32 @@ static enum lc_queue write_queue_locked(const struct lc_shard *shard,
     return cold != UINT64_MAX && cold > shard->heap_bytes / 10 ? LC_MAIN : LC_SMALL;
 }
 
-/* Room for `bytes`, and the key looked up after everything that could have moved it. */
-static int write_room_locked(struct lc_shard *shard, const struct lc_key *key,
-                             uint64_t bytes, struct write_spot *spot) {
-    lc_run_measure_locked(shard, bytes);
-    lc_evict_slice_locked(shard, bytes);
+/* Room in a run of the queue that the key belongs to, or of the other one. */
+static bool write_place_locked(struct lc_shard *shard, uint64_t bytes,
+                               struct write_spot *spot) {
+    enum lc_queue queue = write_queue_locked(shard, spot);
+    spot->at = lc_run_room_locked(shard, queue, bytes);
+    if (LC_UNLIKELY(spot->at == UINT64_MAX)) {
+        spot->at = lc_run_room_open_locked(
+            shard, queue == LC_MAIN ? LC_SMALL : LC_MAIN, bytes);
+    }
+    if (LC_UNLIKELY(spot->at == UINT64_MAX)) {
+        return false;
+    }
+    if (queue == LC_SMALL && shard->ctl->sh_cold_bytes != UINT64_MAX) {
+        shard->ctl->sh_cold_bytes += bytes;
+    }
+    return true;
+}
+
+/* For a key that was looked up and is new, or has found no room. */
+static LC_NOINLINE int write_room_more_locked(struct lc_shard *shard,
+                                              const struct lc_key *key, uint64_t bytes,
+                                              struct write_spot *spot) {
     for (int tries = 0; tries < WRITE_ROOM_TRIES; tries++) {
-        write_look_locked(shard, key, spot);
+        if (tries > 0) {
+            write_look_locked(shard, key, spot);
+        }
         if (!spot->linked) {
             enum lc_index_room room = lc_index_prepare_locked(shard, key->hash);
             if (room == LC_INDEX_FULL && tries + 1 < WRITE_ROOM_TRIES &&
@@ -143,16 +162,7 @@ static int write_room_locked(struct lc_shard *shard, const struct lc_key *key,
                 write_look_locked(shard, key, spot);
             }
         }
-        enum lc_queue queue = write_queue_locked(shard, spot);
-        spot->at = lc_run_room_locked(shard, queue, bytes);
-        if (spot->at == UINT64_MAX) {
-            spot->at = lc_run_room_open_locked(
-                shard, queue == LC_MAIN ? LC_SMALL : LC_MAIN, bytes);
-        }
-        if (spot->at != UINT64_MAX) {
-            if (queue == LC_SMALL && shard->ctl->sh_cold_bytes != UINT64_MAX) {
-                shard->ctl->sh_cold_bytes += bytes;
-            }
+        if (write_place_locked(shard, bytes, spot)) {
             return LILCACHE_OK;
         }
         int status = lc_evict_force_locked(shard, bytes);
@@ -163,43 +173,75 @@ static int write_room_locked(struct lc_shard *shard, const struct lc_key *key,
     return LILCACHE_NO_SPACE;
 }
 
-/* Point the key's slot to the record: the commit. */
-static int write_publish_locked(struct lc_shard *shard, const struct lc_key *key,
-                                struct write_spot *spot,
-                                const struct lc_record *record) {
-    uint64_t tag = lc_tag_of(key->hash);
-    uint64_t unit = record->offset >> LC_UNIT_SHIFT;
-    if (spot->linked) {
-        uint64_t hits = spot->visible ? lc_slot_hits(spot->found.place.word) : 0;
-        lc_index_change_locked(shard, &spot->found.place, lc_slot_live(tag, unit, hits),
-                               spot->found.record.total, record->total);
-        return LILCACHE_OK;
-    }
+/* Room for `bytes`, and the key looked up after everything that could have moved it. */
+static int write_room_locked(struct lc_shard *shard, const struct lc_key *key,
+                             uint64_t bytes, struct write_spot *spot) {
+    lc_run_measure_locked(shard, bytes);
+    lc_evict_slice_locked(shard, bytes);
+    write_look_locked(shard, key, spot);
+    return LC_LIKELY(spot->linked) && write_place_locked(shard, bytes, spot)
+               ? LILCACHE_OK
+               : write_room_more_locked(shard, key, bytes, spot);
+}
+
+/* A slot for a key that has none. */
+static LC_NOINLINE int write_publish_new_locked(struct lc_shard *shard,
+                                                const struct lc_key *key,
+                                                const struct write_spot *spot,
+                                                const struct lc_record *record) {
+    struct lc_place place;
     if (spot->ghost.slot) {
         if (lc_index_ghost_young_locked(shard, spot->ghost.word)) {
             lc_count_locked(shard, LC_SHARD_ghost_hits, 1);
         }
         lc_index_change_locked(shard, &spot->ghost, 0, 0, 0);
     }
-    struct lc_place place;
     if (!lc_index_claim_locked(shard, key->hash, &place)) {
         return LILCACHE_NO_SPACE;
     }
-    lc_index_change_locked(shard, &place, lc_slot_live(tag, unit, 0), 0, record->total);
+    uint64_t word =
+        lc_slot_live(lc_tag_of(key->hash), record->offset >> LC_UNIT_SHIFT, 0);
+    lc_index_change_locked(shard, &place, word, 0, record->total);
     return LILCACHE_OK;
 }
 
+/* Point the key's slot to the record: the commit. */
+static int write_publish_locked(struct lc_shard *shard, const struct lc_key *key,
+                                const struct write_spot *spot,
+                                const struct lc_record *record) {
+    if (LC_UNLIKELY(!spot->linked)) {
+        return write_publish_new_locked(shard, key, spot, record);
+    }
+    uint64_t hits = spot->visible ? lc_slot_hits(spot->found.place.word) : 0;
+    uint64_t word =
+        lc_slot_live(lc_tag_of(key->hash), record->offset >> LC_UNIT_SHIFT, hits);
+    lc_index_change_locked(shard, &spot->found.place, word, spot->found.record.total,
+                           record->total);
+    return LILCACHE_OK;
+}
+
+/* The same for what was set, counted. */
+static int write_commit_locked(struct lc_shard *shard, const struct lc_key *key,
+                               const struct write_spot *spot,
+                               const struct lc_record *record) {
+    int status = write_publish_locked(shard, key, spot, record);
+    if (LC_LIKELY(status == LILCACHE_OK)) {
+        lc_count_locked(shard, LC_SHARD_sets, 1);
+    }
+    return status;
+}
+
+static bool write_is_plain(const struct lc_condition *condition) {
+    return condition->mode == LILCACHE_SET && !condition->stamped;
+}
+
 /* A condition on a damaged record is one on none: as a get would find it. */
-static int write_allowed(const struct lc_shard *shard, const struct lc_key *key,
-                         const struct write_spot *spot,
-                         const struct lc_condition *condition) {
-    bool visible = spot->visible;
-    if (condition->mode == LILCACHE_SET && !condition->stamped) {
-        return LILCACHE_OK;
-    }
-    if (visible) {
-        visible = write_verify_locked(shard, key, &spot->found.record, NULL);
-    }
+static LC_NOINLINE int write_judge(const struct lc_shard *shard,
+                                   const struct lc_key *key,
+                                   const struct write_spot *spot,
+                                   const struct lc_condition *condition) {
+    bool visible =
+        spot->visible && write_verify_locked(shard, key, &spot->found.record, NULL);
     if (condition->stamped) {
         if (!visible) {
             return LILCACHE_MISS;
@@ -216,15 +258,28 @@ static int write_allowed(const struct lc_shard *shard, const struct lc_key *key,
     return LILCACHE_OK;
 }
 
+static int write_allowed(const struct lc_shard *shard, const struct lc_key *key,
+                         const struct write_spot *spot,
+                         const struct lc_condition *condition) {
+    return LC_LIKELY(write_is_plain(condition))
+               ? LILCACHE_OK
+               : write_judge(shard, key, spot, condition);
+}
+
+static LC_NOINLINE int write_look_and_judge_locked(const struct lc_shard *shard,
+                                                   const struct lc_key *key,
+                                                   const struct lc_condition *condition) {
+    struct write_spot spot;
+    write_look_locked(shard, key, &spot);
+    return write_judge(shard, key, &spot, condition);
+}
+
 /* Conditions are looked at before anything is evicted for a write that will not be. */
 static int write_check_locked(const struct lc_shard *shard, const struct lc_key *key,
                               const struct lc_condition *condition) {
-    struct write_spot spot;
-    if (condition->mode == LILCACHE_SET && !condition->stamped) {
-        return LILCACHE_OK;
-    }
-    write_look_locked(shard, key, &spot);
-    return write_allowed(shard, key, &spot, condition);
+    return LC_LIKELY(write_is_plain(condition))
+               ? LILCACHE_OK
+               : write_look_and_judge_locked(shard, key, condition);
 }
 
 static int write_store_locked(struct lc_shard *shard, const struct lc_key *key,
@@ -234,7 +289,7 @@ static int write_store_locked(struct lc_shard *shard, const struct lc_key *key,
     struct lc_record record;
     int status = write_check_locked(shard, key, condition);
     if (status == LILCACHE_OK) {
-        status = write_room_locked(shard, key, lc_append_bytes(shard, source), &spot);
+        status = write_room_locked(shard, key, lc_append_plan(shard, source), &spot);
     }
     if (status == LILCACHE_OK) {
         status = write_allowed(shard, key, &spot,
@@ -246,7 +301,7 @@ static int write_store_locked(struct lc_shard *shard, const struct lc_key *key,
     source->stamp = (uint32_t)++shard->ctl->sh_stamp;
     lc_append_head_locked(shard, source, spot.at, &record);
     lc_append_value(shard, source, &record);
-    return write_publish_locked(shard, key, &spot, &record);
+    return write_commit_locked(shard, key, &spot, &record);
 }
 
 /* First half of a large write: the place is ours as long as the pin holds. */
@@ -258,7 +313,7 @@ static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
     if (status != LILCACHE_OK) {
         return status;
     }
-    uint64_t bytes = lc_append_bytes(shard, source);
+    uint64_t bytes = lc_append_plan(shard, source);
     status = write_check_locked(shard, key, condition);
     if (status == LILCACHE_OK) {
         status = write_room_locked(shard, key, bytes, &spot);
@@ -278,7 +333,7 @@ static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
             write_look_locked(shard, key, &fresh);
             status = write_allowed(shard, key, &fresh, condition);
             if (status == LILCACHE_OK) { /* making room may have taken the key */
-                status = write_publish_locked(shard, key, &fresh, record);
+                status = write_commit_locked(shard, key, &fresh, record);
             }
         }
     }
@@ -311,14 +366,14 @@ static int write_commit_large(struct lc_shard *shard, const struct lc_key *key,
         write_look_locked(shard, key, &spot);
         status = write_allowed(shard, key, &spot, condition);
         if (status == LILCACHE_OK) {
-            status = write_publish_locked(shard, key, &spot, record);
+            status = write_commit_locked(shard, key, &spot, record);
         }
     }
     write_leave(shard, status);
     return status;
 }
 
-static int write_large(struct lc_shard *shard, const struct lc_key *key,
+static LC_NOINLINE int write_large(struct lc_shard *shard, const struct lc_key *key,
                        struct lc_source *source, const struct lc_condition *condition) {
     struct lc_record record;
     uint64_t generation = 0;
@@ -346,7 +401,7 @@ static int write_small(struct lc_shard *shard, const struct lc_key *key,
     return status;
 }
 
-int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
+LC_FLATTEN int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
                  const struct lc_value *value, const struct lc_condition *condition,
                  uint32_t wait_ms) {
     struct lc_shard *shard = lc_shard_of(segment, key->hash);
@@ -370,22 +425,17 @@ int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
         .flags =
             (uint16_t)(key->type | (uint32_t)value->type << LC_RECORD_VALUE_TYPE_SHIFT),
     };
-    int status;
-    if (value->length >= WRITE_LARGE) {
+    bool large = value->length >= WRITE_LARGE;
+    int status = LILCACHE_NO_SPACE;
+    if (LC_UNLIKELY(large)) {
         status = write_large(shard, key, &source, condition);
-        if (status == LILCACHE_RETIRED || status == LILCACHE_NO_SPACE) {
-            /* The place was lost while we copied, or dead processes' pins were in the
-             * way and have been swept: once more, without letting go. */
-            status = write_small(shard, key, &source, condition, wait_ms);
-        }
-    } else {
-        status = write_small(shard, key, &source, condition, wait_ms);
-        if (LC_UNLIKELY(status == LILCACHE_NO_SPACE)) {
-            status = write_small(shard, key, &source, condition, wait_ms);
-        }
+        /* The place was lost while we copied: once more, without letting go. */
+        status = status == LILCACHE_RETIRED ? LILCACHE_NO_SPACE : status;
     }
-    if (status == LILCACHE_OK) {
-        lc_row_count(segment, LC_ROW_sets);
+    /* Once more if there was no space: what was in the way, like dead processes' pins,
+     * has been seen to by write_leave. */
+    for (int tries = large; tries < 2 && status == LILCACHE_NO_SPACE; tries++) {
+        status = write_small(shard, key, &source, condition, wait_ms);
     }
     return (int)lc_segment_told(segment, status);
 }
@@ -452,10 +502,10 @@ int lc_write_delete(struct lc_segment *segment, const struct lc_key *key,
     }
     write_look_locked(shard, key, &spot);
     status = write_unlink_locked(shard, &spot);
-    write_leave(shard, status);
     if (status == LILCACHE_OK) {
-        lc_row_count(segment, LC_ROW_deletes);
+        lc_count_locked(shard, LC_SHARD_deletes, 1);
     }
+    write_leave(shard, status);
     return (int)lc_segment_told(segment, status);
 }
 
@@ -502,13 +552,13 @@ int64_t lilcache_pop(struct lilcache *cache, const void *key, size_t key_length,
             }
         }
         write_unlink_locked(shard, &spot);
+        if (result >= 0) {
+            lc_count_locked(shard, LC_SHARD_deletes, 1);
+        }
     }
     write_leave(shard, LILCACHE_OK);
     if (result != LILCACHE_TOO_LARGE) {
         lc_read_count(cache->segment, result);
-    }
-    if (result >= 0) {
-        lc_row_count(cache->segment, LC_ROW_deletes);
     }
     return lc_segment_told(cache->segment, result);
 }
@@ -519,7 +569,7 @@ static int write_again_locked(struct lc_shard *shard, const struct lc_key *key,
                               struct lc_source *source) {
     struct write_spot spot;
     struct lc_record record;
-    uint64_t bytes = lc_append_bytes(shard, source);
+    uint64_t bytes = lc_append_plan(shard, source);
     int status = write_room_locked(shard, key, bytes, &spot);
     if (status != LILCACHE_OK) {
         return status;
@@ -534,9 +584,9 @@ static int write_again_locked(struct lc_shard *shard, const struct lc_key *key,
     lc_append_head_locked(shard, source, spot.at, &record);
     if (source->value) {
         lc_append_value(shard, source, &record);
-    } else {
-        lc_append_again(shard, &spot.found.record, &record);
+        return write_commit_locked(shard, key, &spot, &record);
     }
+    lc_append_again(shard, &spot.found.record, &record);
     return write_publish_locked(shard, key, &spot, &record);
 }
 
@@ -657,9 +707,6 @@ static int write_incr(struct lilcache *cache, const void *key, size_t key_length
     if (status == LILCACHE_OK) {
         status = write_incr_locked(shard, &made, delta, initial, expires, result);
         write_leave(shard, status);
-    }
-    if (status == LILCACHE_OK) {
-        lc_row_count(cache->segment, LC_ROW_sets);
     }
     return (int)lc_segment_told(cache->segment, status);
 }

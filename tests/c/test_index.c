@@ -226,7 +226,7 @@ static bool put_locked(struct lc_shard *shard, uint64_t n) {
     };
     ct_key(n, key);
     lc_hash64 hash = hash_of(shard, n);
-    uint64_t bytes = lc_append_bytes(shard, &source);
+    uint64_t bytes = lc_append_plan(shard, &source);
     uint64_t at = lc_run_room_open_locked(shard, LC_SMALL, bytes);
     if (at == UINT64_MAX) {
         return false;

@@ -5,9 +5,9 @@
 #include "lc_block.h"
 #include "lc_record.h"
 
-static uint64_t append(struct lc_shard *shard, const struct lc_source *source,
+static uint64_t append(struct lc_shard *shard, struct lc_source *source,
                        struct lc_record *out) {
-    uint64_t at = lc_run_room_locked(shard, LC_SMALL, lc_append_bytes(shard, source));
+    uint64_t at = lc_run_room_locked(shard, LC_SMALL, lc_append_plan(shard, source));
     CHECK(at != UINT64_MAX);
     lc_append_head_locked(shard, source, at, out);
     lc_append_value(shard, source, out);

@@ -66,7 +66,7 @@ static pid_t attach_and_stay(const char *name, uint32_t rows, int *row) {
     if (child == 0) {
         struct lilcache *cache = open_rows(name, rows);
         int mine = lilcache_process_row(cache);
-        CHECK_EQ(ct_set(cache, 5000, 1, 10), LILCACHE_OK);
+        CHECK(ct_get(cache, 5000, 0, 0) == CT_MISS);
         CHECK(write(says[1], &mine, sizeof mine) == sizeof mine);
         for (;;) {
             pause();
@@ -119,12 +119,12 @@ TEST(rows_that_nobody_ever_claimed_are_known, 30) {
     attach_and_die(name, 5, 1); /* in a row that was used before */
     CHECK_EQ(lc_rows_used(cache->segment), 3);
     check_unused(cache);
-    CHECK_EQ(ct_stat(cache, "sets"), 3);
+    CHECK_EQ(ct_stat(cache, "misses"), 3);
     cache->segment->header->hd_rows_used = 0; /* damage, this and the next */
     CHECK_EQ(lc_rows_used(cache->segment), 3);
     cache->segment->header->hd_rows_used = UINT64_MAX;
     CHECK_EQ(lc_rows_used(cache->segment), 5);
-    CHECK_EQ(ct_stat(cache, "sets"), 3);
+    CHECK_EQ(ct_stat(cache, "misses"), 3);
     lilcache_close(cache);
 }
 
@@ -180,15 +180,15 @@ TEST(forked_children_that_die_leave_no_row_taken, 30) {
     lilcache_close(cache);
 }
 
-static void *store_and_leave(void *cache) {
-    store(cache, 1);
+static void *miss_and_leave(void *cache) {
+    CHECK(ct_get(cache, 1, 0, 0) == CT_MISS);
     return NULL;
 }
 
-static void store_in_threads(struct lilcache *cache, uint32_t count) {
+static void miss_in_threads(struct lilcache *cache, uint32_t count) {
     pthread_t thread;
     for (uint32_t i = 0; i < count; i++) {
-        CHECK(!pthread_create(&thread, NULL, store_and_leave, cache));
+        CHECK(!pthread_create(&thread, NULL, miss_and_leave, cache));
         CHECK(!pthread_join(thread, NULL));
     }
 }
@@ -198,13 +198,13 @@ TEST(threads_count_in_stripes_of_their_own, 30) {
     struct lilcache *cache = ct_open(64 << 20);
     struct lc_segment *segment = cache->segment;
     CHECK(segment->row_stripes > 1);
-    store_in_threads(cache, segment->row_stripes);
+    miss_in_threads(cache, segment->row_stripes);
     struct shm_row *row = lc_row_mine(segment);
     for (uint32_t stripe = 0; stripe < segment->row_stripes; stripe++) {
         uint32_t at = stripe * LC_CACHE_LINE;
-        CHECK_EQ(lc_row_counters(segment, row, at)[LC_ROW_sets], 1);
+        CHECK_EQ(lc_row_counters(segment, row, at)[LC_ROW_misses], 1);
     }
-    CHECK_EQ(ct_stat(cache, "sets"), segment->row_stripes);
+    CHECK_EQ(ct_stat(cache, "misses"), segment->row_stripes);
     lilcache_close(cache);
 }
 
@@ -214,13 +214,13 @@ TEST(what_threads_counted_outlives_their_process, 30) {
     uint32_t stripes = cache->segment->row_stripes;
     pid_t child = fork();
     if (child == 0) {
-        store_in_threads(cache, stripes);
+        miss_in_threads(cache, stripes);
         raise(SIGKILL);
     }
     CHECK(waitpid(child, NULL, 0) == child);
     lc_row_sweep(cache->segment);
     CHECK_EQ(ct_stat(cache, "processes"), 1);
-    CHECK_EQ(ct_stat(cache, "sets"), stripes);
+    CHECK_EQ(ct_stat(cache, "misses"), stripes);
     lilcache_close(cache);
 }
 
@@ -246,13 +246,13 @@ TEST(rows_of_the_living_are_never_taken, 30) {
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(row_of(cache, rows[i])->rw_pid, stays[i]);
         CHECK_EQ(row_of(cache, rows[i])->rw_state, states[i]);
-        CHECK_EQ(lc_row_sum(cache->segment, row_of(cache, rows[i]), LC_ROW_sets), 1);
+        CHECK_EQ(lc_row_sum(cache->segment, row_of(cache, rows[i]), LC_ROW_misses), 1);
     }
     kill_and_wait(stays[0]);
     kill_and_wait(stays[1]);
     lc_row_sweep(cache->segment);
     CHECK_EQ(ct_stat(cache, "processes"), 1);
-    CHECK_EQ(ct_stat(cache, "sets"), 52);
+    CHECK_EQ(ct_stat(cache, "misses"), 52);
     lilcache_close(cache);
 }
 
