@@ -28,8 +28,8 @@ static uint64_t append_expiry_sum(const struct lc_shard *shard, uint64_t expires
 }
 
 LC_NOINLINE uint64_t lc_append_checksum(const struct lc_shard *shard,
-                            const struct lc_record *record, const void *key,
-                            const void *value) {
+                                        const struct lc_record *record, const void *key,
+                                        const void *value) {
     const uint64_t *hash_key = shard->segment->hash.key;
     uint32_t flags = record->flags & ~(LC_RECORD_DEAD | LC_RECORD_EXPIRES);
     uint64_t tweak = (uint64_t)record->stamp << 32 | flags << 16 | record->key_length;
@@ -63,7 +63,7 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
     if (out->flags & LC_RECORD_EXPIRES) {
         lc_store_relaxed(lc_record_expiry_word(shard, out), source->expires);
     }
-    memcpy(shard->heap + offset + out->key_at, source->key, source->key_length);
+    lc_key_copy(shard->heap + offset + out->key_at, source->key, source->key_length);
     block->bl_expires = lc_max64(block->bl_expires, source->expires);
     lc_run_fill_locked(shard, offset, offset + out->total);
 }

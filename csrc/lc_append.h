@@ -19,9 +19,10 @@ struct lc_source { /* what a record is made of */
  * of room to ask for. */
 uint64_t lc_append_plan(const struct lc_shard *shard, struct lc_source *source);
 
-/* Of what lc_append_plan completed, header, expiry and key to `offset`, the fill past the whole record, value untouched.
- * The record can be walked over from now on, but nothing points to it, and it is marked
- * dead: a rebuild must not take half a value for a late one. */
+/* Of what lc_append_plan completed, header, expiry and key to `offset`, the fill past
+ * the whole record, value untouched. The record can be walked over from now on, but
+ * nothing points to it, and it is marked dead: a rebuild must not take half a value for
+ * a late one. */
 void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *source,
                            uint64_t offset, struct lc_record *out);
 

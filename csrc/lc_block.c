@@ -29,7 +29,8 @@ void lc_block_set_locked(struct lc_shard *shard, uint32_t head,
         lc_block_word(state, queue, length, (uint32_t)shard->ctl->sh_epoch));
 }
 
-LC_NOINLINE uint32_t lc_run_length_locked(const struct lc_shard *shard, uint64_t record_bytes) {
+LC_NOINLINE uint32_t lc_run_length_locked(const struct lc_shard *shard,
+                                          uint64_t record_bytes) {
     uint64_t block = 1ULL << shard->block_shift;
     uint32_t needed = lc_blocks_for(shard, record_bytes);
     uint64_t mean = lc_max64(lc_load_relaxed32(&shard->ctl->sh_mean_bytes), 24);
@@ -80,6 +81,9 @@ void lc_run_measure_locked(struct lc_shard *shard, uint64_t record_bytes) {
     if (mean == 0) {
         ctl->sh_mean_bytes = size;
         return;
+    }
+    if (size == mean && ctl->sh_spread_bytes == 0) {
+        return; /* as the one before, and the ones before that */
     }
     uint32_t distance = size > mean ? size - mean : mean - size;
     ctl->sh_mean_bytes = run_average(mean, size);

@@ -378,7 +378,8 @@ static bool group_crowded(const struct lc_shard *shard, uint32_t number) {
     return live < GROUP_SPARSE(group_slots((uint32_t)(dir >> 32)));
 }
 
-LC_NOINLINE enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard, lc_hash64 hash) {
+LC_NOINLINE enum lc_index_room lc_index_prepare_locked(struct lc_shard *shard,
+                                                       lc_hash64 hash) {
     uint32_t number = lc_group_of(shard, hash);
     uint32_t pages = (uint32_t)(shard->groups[number].gr_dir >> 32);
     struct lc_place place;

@@ -27,7 +27,7 @@ static bool index_key_equal(const struct lc_shard *shard,
                             const struct lc_record *record, const void *key,
                             uint32_t key_length, uint32_t key_type) {
     return record->key_length == key_length && lc_record_key_type(record) == key_type &&
-           memcmp(lc_record_key(shard, record), key, key_length) == 0;
+           lc_key_equal(lc_record_key(shard, record), key, key_length);
 }
 
 bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const void *key,
@@ -151,8 +151,9 @@ bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,
 }
 
 /* Raise or lower the overflow counters of the buckets between home and the slot. */
-static LC_NOINLINE void index_count_overflow(struct lc_shard *shard, const struct lc_place *place,
-                                 int direction) {
+static LC_NOINLINE void index_count_overflow(struct lc_shard *shard,
+                                             const struct lc_place *place,
+                                             int direction) {
     struct lc_group group;
     uint32_t shift = (uint32_t)(place->tag & 7) * 8;
     uint64_t dir = lc_load_relaxed(&shard->groups[place->group].gr_dir);
@@ -184,7 +185,7 @@ static uint64_t index_live_after(uint64_t live, uint64_t minus_bytes,
                                  uint64_t plus_bytes) {
     uint64_t units = live & UINT32_MAX;
     uint64_t count = live >> 32;
-    if (minus_bytes) {
+    if (minus_bytes) { /* of more than there is, all: the hint was damaged */
         units -= lc_min64(units, minus_bytes >> LC_UNIT_SHIFT);
         count -= count > 0;
     }
@@ -193,6 +194,19 @@ static uint64_t index_live_after(uint64_t live, uint64_t minus_bytes,
         count++;
     }
     return count << 32 | (units & UINT32_MAX);
+}
+
+static uint64_t index_counts_after(uint64_t counts, uint64_t old, uint64_t new_word) {
+    uint32_t live = (uint32_t)counts;
+    uint32_t ghosts = (uint32_t)(counts >> 32);
+    if (LC_LIKELY(lc_slot_is_live(old) && lc_slot_is_live(new_word))) {
+        return counts;
+    }
+    live -= lc_slot_is_live(old) && live > 0;
+    ghosts -= lc_slot_is_ghost(old) && ghosts > 0;
+    live += lc_slot_is_live(new_word);
+    ghosts += lc_slot_is_ghost(new_word);
+    return (uint64_t)ghosts << 32 | live;
 }
 
 /* Where the hints of a change are, and what they are after it. */
@@ -211,15 +225,9 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
     struct shm_intent *in = &shard->ctl->sh_intent;
     uint64_t old = place->word;
     uint64_t counts = shard->groups[place->group].gr_counts;
-    uint32_t live = (uint32_t)counts;
-    uint32_t ghosts = (uint32_t)(counts >> 32);
-    live -= lc_slot_is_live(old) && live > 0;
-    ghosts -= lc_slot_is_ghost(old) && ghosts > 0;
-    live += lc_slot_is_live(new_word);
-    ghosts += lc_slot_is_ghost(new_word);
 
     after->group = place->group;
-    after->counts = (uint64_t)ghosts << 32 | live;
+    after->counts = index_counts_after(counts, old, new_word);
     after->from = after->to = LC_NO_BLOCK;
     in->in_slot_at = (uint64_t)((uint8_t *)place->slot - shard->heap);
     in->in_old = old & ~LC_SLOT_HITS;

@@ -299,8 +299,8 @@ struct shm_shard {
     uint32_t sh_mean_bytes;   /* moving average of record sizes */
     uint32_t sh_spread_bytes; /* and of their distance from it */
 
-    uint64_t sh_cold_bytes;  /* appended to small since the shard was last empty, or
-                                UINT64_MAX once something was evicted */
+    uint64_t sh_cold_bytes;    /* appended to small since the shard was last empty, or
+                                  UINT64_MAX once something was evicted */
     uint64_t sh_evicted_bytes; /* moving average of the sizes of records that main
                                   evicted, in 1/1024 bytes; 0: none yet */
 

@@ -132,8 +132,8 @@ static bool write_place_locked(struct lc_shard *shard, uint64_t bytes,
     enum lc_queue queue = write_queue_locked(shard, spot);
     spot->at = lc_run_room_locked(shard, queue, bytes);
     if (LC_UNLIKELY(spot->at == UINT64_MAX)) {
-        spot->at = lc_run_room_open_locked(
-            shard, queue == LC_MAIN ? LC_SMALL : LC_MAIN, bytes);
+        spot->at = lc_run_room_open_locked(shard, queue == LC_MAIN ? LC_SMALL : LC_MAIN,
+                                           bytes);
     }
     if (LC_UNLIKELY(spot->at == UINT64_MAX)) {
         return false;
@@ -266,9 +266,9 @@ static int write_allowed(const struct lc_shard *shard, const struct lc_key *key,
                : write_judge(shard, key, spot, condition);
 }
 
-static LC_NOINLINE int write_look_and_judge_locked(const struct lc_shard *shard,
-                                                   const struct lc_key *key,
-                                                   const struct lc_condition *condition) {
+static LC_NOINLINE int
+write_look_and_judge_locked(const struct lc_shard *shard, const struct lc_key *key,
+                            const struct lc_condition *condition) {
     struct write_spot spot;
     write_look_locked(shard, key, &spot);
     return write_judge(shard, key, &spot, condition);
@@ -374,7 +374,8 @@ static int write_commit_large(struct lc_shard *shard, const struct lc_key *key,
 }
 
 static LC_NOINLINE int write_large(struct lc_shard *shard, const struct lc_key *key,
-                       struct lc_source *source, const struct lc_condition *condition) {
+                                   struct lc_source *source,
+                                   const struct lc_condition *condition) {
     struct lc_record record;
     uint64_t generation = 0;
     int64_t pin = -1;
@@ -402,8 +403,8 @@ static int write_small(struct lc_shard *shard, const struct lc_key *key,
 }
 
 LC_FLATTEN int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
-                 const struct lc_value *value, const struct lc_condition *condition,
-                 uint32_t wait_ms) {
+                            const struct lc_value *value,
+                            const struct lc_condition *condition, uint32_t wait_ms) {
     struct lc_shard *shard = lc_shard_of(segment, key->hash);
     struct lc_source source;
     if (value->length > segment->max_value) {
