@@ -205,7 +205,7 @@ static bool group_rebuild(struct lc_shard *shard, uint32_t number, uint32_t coun
                         1);
     }
     lc_store_release(&in->in_kind, LC_INTENT_NONE); /* release: as when it was armed */
-    lc_fence_death();                               /* as in index_settle */
+    lc_fence_death();                               /* as in index_disarm */
     return built;
 }
 

@@ -229,10 +229,12 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
     after->group = place->group;
     after->counts = index_counts_after(counts, old, new_word);
     after->from = after->to = LC_NO_BLOCK;
+    in->in_group = after->group;
     in->in_slot_at = (uint64_t)((uint8_t *)place->slot - shard->heap);
     in->in_old = old & ~LC_SLOT_HITS;
     in->in_new = new_word;
     in->in_counts[0] = counts;
+    in->in_counts[1] = after->counts;
     if (lc_slot_is_live(old) && lc_slot_offset(old) < shard->heap_bytes) {
         after->from =
             lc_block_head_locked(shard, lc_block_of(shard, lc_slot_offset(old)));
@@ -252,8 +254,6 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
         in->in_to_live[1] = after->to_live;
         after->from = same ? LC_NO_BLOCK : after->from;
     }
-    in->in_group = after->group;
-    in->in_counts[1] = after->counts;
     in->in_from_block = after->from;
     in->in_to_block = after->to;
     /* Release: the line is complete before it counts. Its reader is a successor behind

@@ -311,7 +311,8 @@ proctype worker(byte tid) {
             :: result == BUSY -> goto leave
             fi
         };
-        LOCK_WAIT(); /* lock_wait(&ctl->sh_mutex, wait_ms) */
+        /* @code csrc/lc_lock.c lock_try_long */
+        LOCK_WAIT(); /* lock_wait(mutex, wait_ms) */
         if
         :: atomic {
                 result == BUSY ->
@@ -320,6 +321,7 @@ proctype worker(byte tid) {
                 goto leave
             }
         INSTEAD(no_ask && result != BUSY, skip)
+        /* @code csrc/lc_lock.c lc_lock_take */
         :: else -> LOCK_ASK() /* lock_ask_wake(&ctl->sh_mutex) */
         fi;
 got:

@@ -231,7 +231,7 @@ inline MARK_BOTH(gone_, alive_) {
 /* in_kind is stored by the caller, since the list must be empty behind it. */
 inline HINTS(which, from, to) {
     READ(COUNTS_AFTER + which, value);
-    /* @code csrc/lc_index.c index_settle */
+    /* @code csrc/lc_index.c index_settle_again */
     STORE(RELAXED, COUNTS, value); /* lc_store_relaxed(&shard->groups[group].gr_counts */
     if
     :: from != 0 ->
@@ -247,6 +247,25 @@ inline HINTS(which, from, to) {
     fi
 }
 
+/* The values that went into the line are at hand; it is not read back. */
+inline SETTLE(from, to) {
+    READ(COUNTS_AFTER + 1, value);
+    /* @code csrc/lc_index.c index_settle */
+    STORE(RELAXED, COUNTS, value); /* lc_store_relaxed(&shard->groups[after->group].gr_counts */
+    if
+    :: from != 0 ->
+        READ(FROM_LIVE + 1, value);
+        STORE(RELAXED, LIVE + from, value) /* lc_store_relaxed(&shard->blocks[after->from].bl_live */
+    :: else
+    fi;
+    if
+    :: to != 0 ->
+        READ(TO_LIVE + 1, value);
+        STORE(RELAXED, LIVE + to, value) /* lc_store_relaxed(&shard->blocks[after->to].bl_live */
+    :: else
+    fi
+}
+
 #define PLAIN(step) step
 #define VOID(order) STORE(order, KIND, NONE)
 
@@ -257,9 +276,9 @@ inline CHANGE_SLOT(page_, old_, new_) {
     /* @code csrc/lc_index.c lc_index_change_locked */
     STORE(WEAK(slot_store, RELEASE), SLOT + page_, new_); /* lc_store_release(place->slot, new_word) */
     MARK_BOTH(old_, new_);
-    HINTS(1, old_, new_);
-    /* @code csrc/lc_index.c index_settle */
-    STORE(WEAK(void_store, RELEASE), KIND, NONE); /* lc_store_release(&in->in_kind, LC_INTENT_NONE) */
+    SETTLE(old_, new_);
+    /* @code csrc/lc_index.c index_disarm */
+    STORE(WEAK(void_store, RELEASE), KIND, NONE); /* lc_store_release(&shard->ctl->sh_intent.in_kind, LC_INTENT_NONE) */
     FENCE(WITHOUT(void_fence, DEATH)) /* lc_fence_death() */
 }
 
@@ -374,8 +393,8 @@ next:
                 :: else -> HINTS(stored, memory[OLD], memory[NEW])
                 fi;
                 MAY_DIE();
-                /* @code csrc/lc_index.c index_settle */
-                STORE(RELEASE, KIND, NONE) /* lc_store_release(&in->in_kind, LC_INTENT_NONE) */
+                /* @code csrc/lc_index.c index_disarm */
+                STORE(RELEASE, KIND, NONE) /* lc_store_release(&shard->ctl->sh_intent.in_kind, LC_INTENT_NONE) */
             :: kind == GROUP && memory[NUMBER] == 1 -> VOID(RELEASE) /* @uncited repair of the other group */
             :: kind == GROUP && memory[NUMBER] == 0 ->
                 slot = memory[SLOT + page];
