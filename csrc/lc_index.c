@@ -226,9 +226,12 @@ static void index_arm(struct lc_shard *shard, const struct lc_place *place,
     uint64_t old = place->word;
     uint64_t counts = shard->groups[place->group].gr_counts;
 
-    after->group = place->group;
-    after->counts = index_counts_after(counts, old, new_word);
-    after->from = after->to = LC_NO_BLOCK;
+    *after = (struct index_after){
+        .group = place->group,
+        .from = LC_NO_BLOCK,
+        .to = LC_NO_BLOCK,
+        .counts = index_counts_after(counts, old, new_word),
+    };
     in->in_group = after->group;
     in->in_slot_at = (uint64_t)((uint8_t *)place->slot - shard->heap);
     in->in_old = old & ~LC_SLOT_HITS;
