@@ -63,7 +63,7 @@ void lc_append_head_locked(struct lc_shard *shard, const struct lc_source *sourc
     if (out->flags & LC_RECORD_EXPIRES) {
         lc_store_relaxed(lc_record_expiry_word(shard, out), source->expires);
     }
-    lc_key_copy(shard->heap + offset + out->key_at, source->key, source->key_length);
+    memcpy(shard->heap + offset + out->key_at, source->key, source->key_length);
     block->bl_expires = lc_max64(block->bl_expires, source->expires);
     lc_run_fill_locked(shard, offset, offset + out->total);
 }

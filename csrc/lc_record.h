@@ -19,19 +19,6 @@ struct lc_record {
     uint16_t flags;
 };
 
-/* Keys of 16 to 32 bytes, as most are, in two halves that may overlap: without a call.
- */
-static inline bool lc_key_is_two_halves(uint32_t length) { return length - 16 <= 16; }
-
-static inline void lc_key_copy(uint8_t *to, const uint8_t *key, uint32_t length) {
-    if (LC_LIKELY(lc_key_is_two_halves(length))) {
-        memcpy(to, key, 16);
-        memcpy(to + length - 16, key + length - 16, 16);
-    } else {
-        memcpy(to, key, length);
-    }
-}
-
 static inline uint64_t lc_key_difference(const uint8_t *a, const uint8_t *b) {
     uint64_t words[4];
     memcpy(words, a, 16);
@@ -39,8 +26,10 @@ static inline uint64_t lc_key_difference(const uint8_t *a, const uint8_t *b) {
     return (words[0] ^ words[2]) | (words[1] ^ words[3]);
 }
 
+/* Of 16 to 32 bytes, as most keys have, in two halves that may overlap: without a call.
+ */
 static inline bool lc_key_equal(const uint8_t *a, const uint8_t *b, uint32_t length) {
-    if (LC_LIKELY(lc_key_is_two_halves(length))) {
+    if (LC_LIKELY(length - 16 <= 16)) {
         uint32_t second = length - 16;
         return (lc_key_difference(a, b) | lc_key_difference(a + second, b + second)) ==
                0;
