@@ -33,11 +33,13 @@ MARKED = re.compile(r"^desc: Trigger: Client Request: (.+)$", re.MULTILINE)
 TOTAL = re.compile(r"^(?:summary|totals): (\d+)$", re.MULTILINE)
 
 
-def compile_c(out: Path, *words: str | Path) -> None:
+LINK = (*linker_flags(), "-lrt")
+
+
+def compile_c(out: Path, *words: str | Path, link: tuple[str, ...] = LINK) -> None:
     """Compile as the extensions are."""
     flags = (*compiler_flags(), "-D_GNU_SOURCE", f"-I{ROOT / 'csrc'}")
     compiler = os.environ.get("CC", "cc")
-    link = (*linker_flags(), "-lrt")
     subprocess.run([compiler, *flags, "-o", out, *words, *link], check=True)
 
 
@@ -71,7 +73,7 @@ def count_all() -> dict[str, dict[str, int]]:
     OUT.mkdir(parents=True, exist_ok=True)
     mark = HERE / "mark.c"
     # Apart: the compiler would work the lengths of its keys into the core.
-    compile_c(OUT / "core.o", "-fno-lto", "-c", HERE / "core.c")
+    compile_c(OUT / "core.o", "-c", HERE / "core.c", link=("-fno-lto",))
     compile_c(OUT / "core", OUT / "core.o", mark, *(ROOT / "csrc").glob("lc_*.c"))
     compile_c(OUT / "mark.so", "-shared", "-fPIC", "-fvisibility=default", mark)
     core = counted([OUT / "core"])
