@@ -19,7 +19,7 @@ from ..processes import (
 
 TITLE = "Nanoseconds a call of the core, keys of 16 and values of 100 bytes"
 NOTE = (
-    "Keys in an order that no prefetcher guesses; best of 5 rounds, nanoseconds as "
+    "Keys in an order that no prefetcher guesses; best of 25 rounds, nanoseconds as "
     "each thread sees them. Figures of pogocache's embedded interface are given ones, "
     "taken elsewhere on a machine of this kind, not in this run. Of its load on two "
     "threads 180 to 290 ns are given; the lower end stands here. Times one thread: "
@@ -49,7 +49,7 @@ GIVEN_NS = {
 }
 """pogocache's load and store by entries and threads, as they are known."""
 
-ROUNDS = 5
+ROUNDS = 25
 LIMIT_S = 300.0
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "build" / "bench-core"
