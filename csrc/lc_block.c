@@ -44,8 +44,8 @@ LC_NOINLINE uint32_t lc_run_length_locked(const struct lc_shard *shard,
     }
     /* Lost: the tail where the next record no longer fits, half a record on average, or
      * just what is left when all have one size; and about two runs of the shard that
-     * are half full or waiting. In 1/65536 of the shard. Each set comes by here: no
-     * division for each length. */
+     * are half full or waiting. In 1/65536 of the shard: no division for each
+     * length. */
     static const uint32_t part[LC_RUN_MAX + 1] = {0,     65536, 32768, 21845, 16384,
                                                   13107, 10922, 9362,  8192};
     uint64_t more = uniform ? (uint32_t)block % (uint32_t)mean : block;

@@ -304,7 +304,7 @@ struct shm_shard {
     uint64_t sh_evicted_bytes; /* moving average of the sizes of records that main
                                   evicted, in 1/1024 bytes; 0: none yet */
 
-    /* the first, of sets, in a line that a set stores into anyway */
+    /* the first, of sets, in a line that a set looks into anyway */
     uint64_t sh_counter[LC_SHARD_COUNTERS];
 
     uint64_t sh_window_gets; /* all gets and sets when sh_bulk was last worked out */

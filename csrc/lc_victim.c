@@ -152,7 +152,7 @@ static void victim_note_traffic(struct lc_shard *shard) {
         sets += lc_load_relaxed(&segment->shards[s].ctl->sh_counter[LC_SHARD_sets]);
     }
     if (sets < ctl->sh_window_sets || gets < ctl->sh_window_gets) {
-        ctl->sh_window_gets = gets; /* a row was just being given up */
+        ctl->sh_window_gets = gets; /* a row was just being given up, or damage */
         ctl->sh_window_sets = sets;
     }
     if (sets - ctl->sh_window_sets >= VICTIM_WINDOW_SETS) {

@@ -458,8 +458,7 @@ static uint8_t *any_place(struct lc_shard *shard) {
                8 * ct_below(&t.random, 6);
     case 2:
         at = offsetof(struct shm_shard, sh_epoch);
-        at +=
-            8 * ct_below(&t.random, (offsetof(struct shm_shard, sh_counter) - at) / 8);
+        at += 8 * ct_below(&t.random, (sizeof(struct shm_shard) - at) / 8);
         return (uint8_t *)shard->ctl + at;
     case 3:
         return segment->base + segment->rows_at +

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from . import layout_table
+
+ROOT = layout_table.DOCUMENT.parents[1]
 
 
 def test_layout_tables_are_those_of_the_compiler() -> None:
@@ -18,3 +22,11 @@ def test_every_shared_struct_has_fields() -> None:
     tables = layout_table.measured()
     assert {"shm_header", "shm_row", "shm_shard", "shm_record"} <= set(tables)
     assert all(len(rows) > 1 for rows in tables.values())
+
+
+def test_the_version_is_that_of_the_core() -> None:
+    header = (ROOT / "csrc/lc_layout.h").read_text(encoding="utf-8")
+    version = re.search(r"^#define LC_LAYOUT_VERSION (\d+)$", header, re.MULTILINE)
+    assert version
+    text = layout_table.DOCUMENT.read_text(encoding="utf-8")
+    assert f"Layout version {version[1]}." in text
