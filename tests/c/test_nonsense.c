@@ -358,6 +358,23 @@ TEST(open_runs_that_make_no_sense_take_nothing, 20) {
     shard->blocks[head + 1].bl_word = 0;
     CHECK_EQ(lc_run_room_open_locked(shard, LC_SMALL, 100), UINT64_MAX);
     shard->blocks[head + 1].bl_word = word;
+    word = block->bl_word;
+    uint32_t length = lc_word_length(word);
+    uint32_t epoch = lc_word_epoch(word);
+    const uint64_t others[] = {
+        lc_block_word(LC_BLOCK_SEALED, LC_SMALL, length, epoch),
+        lc_block_word(LC_BLOCK_OPEN, LC_SMALL, length, epoch + 1),
+        lc_block_word(LC_BLOCK_OPEN, LC_SMALL, shard->block_count + 1, epoch),
+        lc_block_word(LC_BLOCK_OPEN, LC_SMALL, 0, epoch),
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        block->bl_word = others[i];
+        CHECK_EQ(lc_run_room_open_locked(shard, LC_SMALL, 100), UINT64_MAX);
+    }
+    block->bl_word = word;
+    block->bl_fill = UINT64_MAX - 3; /* which aligned would be the run's start */
+    CHECK_EQ(lc_run_room_open_locked(shard, LC_SMALL, 100), UINT64_MAX);
+    block->bl_fill = fill;
     CHECK(lc_run_room_open_locked(shard, LC_SMALL, 100) != UINT64_MAX);
     lilcache_close(cache);
 }
@@ -429,6 +446,41 @@ TEST(a_live_record_marked_dead, 60) {
     }
     ct_check_unhurt(cache); /* no slot that points to nothing */
     lilcache_close(cache);
+}
+
+/* One run whose last record, a dead one, is longer than the run, and one that begins
+ * with no record at all. */
+TEST(dead_runs_that_end_or_begin_wrongly, 60) {
+    for (int begins = 0; begins < 2; begins++) {
+        cache = ct_open(MIB);
+        shard = ct_shard(cache);
+        uint32_t dead = LC_NO_BLOCK;
+        uint64_t n = 0;
+        while (dead == LC_NO_BLOCK) {
+            CHECK_EQ(ct_set(cache, 1, ++n, 200), LILCACHE_OK);
+            for (uint32_t b = 0; b < shard->block_count; b++) {
+                if (lc_word_state(shard->blocks[b].bl_word) == LC_BLOCK_SEALED &&
+                    shard->blocks[b].bl_live == 0) {
+                    dead = b;
+                }
+            }
+        }
+        struct shm_block *block = &shard->blocks[dead];
+        uint64_t generation = block->bl_generation;
+        if (begins) {
+            uint64_t at = (uint64_t)dead << shard->block_shift;
+            lc_record_at(shard, at)->rc_key_length = 0;
+        } else {
+            block->bl_fill -= 8;
+        }
+        while (block->bl_generation == generation) {
+            CHECK(n < 100000);
+            CHECK_EQ(ct_set(cache, 1, ++n, 200), LILCACHE_OK);
+        }
+        CHECK_EQ(ct_get(cache, 1, n, 200), CT_RIGHT);
+        ct_check_unhurt(cache);
+        lilcache_close(cache);
+    }
 }
 
 /* Eviction meets records that make no sense: the run goes as a whole. */

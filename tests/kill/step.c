@@ -32,13 +32,14 @@
 
 static struct {
     uint64_t seed;
-    uint64_t dense; /* stores of an operation, each of them died at */
+    uint64_t dense; /* first stores of an operation, of which many are died at */
+    uint64_t every; /* one in so many of them, drawn */
     uint64_t stride;
     uint64_t least;
     uint64_t pairs;
     const char *only;
     bool trace_all;
-} options = {.seed = 1, .stride = 1, .dense = 40};
+} options = {.seed = 1, .stride = 1, .dense = 40, .every = 1};
 
 /* Shared by the driver and its victims. */
 static struct shared {
@@ -220,7 +221,8 @@ static void trace(const struct deed *deed) {
  */
 static uint64_t next_after(uint64_t k) {
     uint64_t stride = lc_max64(options.stride, k / 4);
-    return k < options.dense ? 1 : 1 + ct_below(&dice, 2 * stride - 1);
+    uint64_t mean = k < options.dense ? options.every : stride;
+    return 1 + ct_below(&dice, 2 * mean - 1);
 }
 
 /* False: there was nothing to do. */
@@ -273,6 +275,9 @@ static error_t parse(int key, char *word, struct argp_state *state) {
         break;
     case 'd':
         options.dense = strtoull(word, NULL, 10);
+        break;
+    case 'e':
+        options.every = lc_max64(strtoull(word, NULL, 10), 1);
         break;
     case 'p':
         options.pairs = strtoull(word, NULL, 10);
@@ -355,6 +360,7 @@ int main(int argc, char **argv) {
     static const struct argp_option known[] = {
         {"seed", 's', "N", 0, "choices", 0},
         {"dense", 'd', "N", 0, "of each operation the first N stores", 0},
+        {"every", 'e', "N", 0, "one in N of these", 0},
         {"stride", 'x', "N", 0,
          "of long operations one store in N, late ones less often", 0},
         {"trace-all", 'a', NULL, 0, "single-step every operation in every scene", 0},
