@@ -144,10 +144,11 @@ static bool write_place_locked(struct lc_shard *shard, uint64_t bytes,
     return true;
 }
 
-/* For a key that was looked up and is new, or has found no room. */
+/* For a key that was looked up and is new, or for which there was no place. */
 static LC_NOINLINE int write_room_more_locked(struct lc_shard *shard,
                                               const struct lc_key *key, uint64_t bytes,
                                               struct write_spot *spot) {
+    bool tried = spot->linked; /* to place it, before anything was evicted for it */
     for (int tries = 0; tries < WRITE_ROOM_TRIES; tries++) {
         if (tries > 0) {
             write_look_locked(shard, key, spot);
@@ -162,9 +163,10 @@ static LC_NOINLINE int write_room_more_locked(struct lc_shard *shard,
                 write_look_locked(shard, key, spot);
             }
         }
-        if (write_place_locked(shard, bytes, spot)) {
+        if (!tried && write_place_locked(shard, bytes, spot)) {
             return LILCACHE_OK;
         }
+        tried = false;
         int status = lc_evict_force_locked(shard, bytes);
         if (status != LILCACHE_OK) {
             return status;

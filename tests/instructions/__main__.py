@@ -29,11 +29,9 @@ ROOM = 1.1
 """Times the budget that a call may take: compilers and C libraries differ."""
 
 NEEDS = ("valgrind", "valgrind", "/usr/include/valgrind/callgrind.h", "valgrind")
+LINK = (*linker_flags(), "-lrt")
 MARKED = re.compile(r"^desc: Trigger: Client Request: (.+)$", re.MULTILINE)
 TOTAL = re.compile(r"^(?:summary|totals): (\d+)$", re.MULTILINE)
-
-
-LINK = (*linker_flags(), "-lrt")
 
 
 def compile_c(out: Path, *words: str | Path, link: tuple[str, ...] = LINK) -> None:

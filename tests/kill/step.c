@@ -28,18 +28,18 @@
 #define STEPS_MAX     20000000 /* instructions of an operation that does not hang */
 #define COMPARE_EVERY 4096     /* instructions, among those that never store */
 #define TRACE_SECONDS 300
-#define TRACE_ONE_IN  20 /* operations, another one in each scene */
 
 static struct {
     uint64_t seed;
-    uint64_t dense; /* first stores of an operation, of which many are died at */
-    uint64_t every; /* one in so many of them, drawn */
+    uint64_t dense; /* stores of an operation, each of them died at */
     uint64_t stride;
+    uint64_t far; /* the last store of three operations in four, or 0 */
     uint64_t least;
     uint64_t pairs;
+    uint64_t trace; /* one operation in so many */
     const char *only;
     bool trace_all;
-} options = {.seed = 1, .stride = 1, .dense = 40, .every = 1};
+} options = {.seed = 1, .stride = 1, .dense = 40, .trace = 20};
 
 /* Shared by the driver and its victims. */
 static struct shared {
@@ -221,8 +221,7 @@ static void trace(const struct deed *deed) {
  */
 static uint64_t next_after(uint64_t k) {
     uint64_t stride = lc_max64(options.stride, k / 4);
-    uint64_t mean = k < options.dense ? options.every : stride;
-    return 1 + ct_below(&dice, 2 * mean - 1);
+    return k < options.dense ? 1 : 1 + ct_below(&dice, 2 * stride - 1);
 }
 
 /* False: there was nothing to do. */
@@ -240,7 +239,9 @@ static bool sweep(const struct scene *scene, const struct deed *deed) {
     judge_note_survivors();
     restore();
     struct figures before = judge_figures();
-    for (uint64_t k = 1; !completed; k += next_after(k)) {
+    bool whole = options.far == 0 || ct_below(&dice, 4) == 0;
+    uint64_t last = whole ? UINT64_MAX : options.far;
+    for (uint64_t k = 1; !completed && k <= last; k += next_after(k)) {
         restore();
         snprintf(shared->where, sizeof shared->where,
                  "%s, %s: killed before store %llu", scene->name, deed->name,
@@ -276,8 +277,11 @@ static error_t parse(int key, char *word, struct argp_state *state) {
     case 'd':
         options.dense = strtoull(word, NULL, 10);
         break;
-    case 'e':
-        options.every = lc_max64(strtoull(word, NULL, 10), 1);
+    case 'f':
+        options.far = strtoull(word, NULL, 10);
+        break;
+    case 't':
+        options.trace = lc_max64(strtoull(word, NULL, 10), 1);
         break;
     case 'p':
         options.pairs = strtoull(word, NULL, 10);
@@ -318,7 +322,7 @@ static void sweep_scene(size_t number, uint64_t *pairs) {
             continue;
         }
         ++*pairs;
-        if ((number + i) % TRACE_ONE_IN == 0 || options.trace_all) {
+        if (*pairs % options.trace == 0 || options.trace_all) {
             snprintf(shared->where, sizeof shared->where, "%s, %s: single-stepped",
                      scene->name, deed->name);
             trace(deed);
@@ -360,9 +364,10 @@ int main(int argc, char **argv) {
     static const struct argp_option known[] = {
         {"seed", 's', "N", 0, "choices", 0},
         {"dense", 'd', "N", 0, "of each operation the first N stores", 0},
-        {"every", 'e', "N", 0, "one in N of these", 0},
         {"stride", 'x', "N", 0,
          "of long operations one store in N, late ones less often", 0},
+        {"far", 'f', "N", 0, "of three operations in four none behind store N", 0},
+        {"trace", 't', "N", 0, "single-step one operation in N", 0},
         {"trace-all", 'a', NULL, 0, "single-step every operation in every scene", 0},
         {"least", 'l', "N", 0, "deaths that must happen", 0},
         {"pairs", 'p', "N", 0, "operations in their scenes to be tried, at least", 0},
