@@ -8,6 +8,7 @@ TRACES ?= traces
 SECONDS ?= 600
 SEED ?= 1
 KILLS ?= 1000
+JOBS ?= $(shell nproc)
 
 .PHONY: all demo test soak test-c test-kill test-damage test-linear test-py stress lint bench-origin hitratio hitratio-check \
 	never-fails overwrites clean
@@ -33,13 +34,13 @@ test-c:
 # Threads under ThreadSanitizer, races put in that it must report, and valgrind.
 .PHONY: test-sanitize
 test-sanitize:
-	$(MAKE) -C tests/sanitize -j2 run PYTHON=$(PYTHON)
+	$(MAKE) -C tests/sanitize -j$(JOBS) run PYTHON=$(PYTHON)
 
 # Lines and branches of csrc/ that the tests in C reach; fails below 95 %, and unless
 # tests/coverage/uncovered.txt says why each of the others is not reached.
 .PHONY: coverage
 coverage: $(VENV)/installed-dev
-	$(MAKE) -C tests/coverage -j2 run PYTHON=$(abspath $(BIN)/python)
+	$(MAKE) -C tests/coverage -j$(JOBS) run PYTHON=$(abspath $(BIN)/python)
 
 # The tests tested: every one of the seeded bugs in tests/seeded is to be caught.
 .PHONY: test-seeded
@@ -48,20 +49,20 @@ test-seeded: $(VENV)/installed-dev
 
 # A process killed before every store into the segment.
 test-kill:
-	$(MAKE) -C tests/kill run PYTHON=$(PYTHON)
+	$(MAKE) -C tests/kill -j$(JOBS) run PYTHON=$(PYTHON)
 
 # Bits of a segment flipped, and bursts of damage; writers of random bytes in campaigns.
 test-damage:
-	$(MAKE) -C tests/damage run
+	$(MAKE) -C tests/damage -j$(JOBS) run
 
 # Whether histories of concurrent operations are linearizable.
 test-linear:
-	$(MAKE) -C tests/linear run
+	$(MAKE) -C tests/linear -j$(JOBS) run
 
 # A read and a write, interleaved at every access to the segment.
 .PHONY: test-interleave
 test-interleave:
-	$(MAKE) -C tests/interleave run
+	$(MAKE) -C tests/interleave -j$(JOBS) run
 
 # Instructions of each call, counted by callgrind; a tenth over budget.json fails.
 .PHONY: test-instructions
@@ -81,21 +82,21 @@ test-servers: $(VENV)/installed-dev
 # Squatters, other users and namespaces, deaths during creation, chosen keys. As root.
 .PHONY: test-hostile
 test-hostile: $(VENV)/installed-dev
-	$(MAKE) -C tests/hostile run PYTHON=$(abspath $(BIN)/python)
+	$(MAKE) -C tests/hostile -j$(JOBS) run PYTHON=$(abspath $(BIN)/python)
 
 # Kept inputs of the fuzzers, and a little live fuzzing.
 .PHONY: test-fuzz
 test-fuzz:
-	$(MAKE) -C tests/fuzz run PYTHON=$(PYTHON)
+	$(MAKE) -C tests/fuzz -j$(JOBS) run PYTHON=$(PYTHON)
 
 # Too little memory, space, descriptors, permission.
 .PHONY: test-famine
 test-famine:
-	$(MAKE) -C tests/famine run PYTHON=$(PYTHON)
+	$(MAKE) -C tests/famine -j$(JOBS) run PYTHON=$(PYTHON)
 
 test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses $(JOBS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

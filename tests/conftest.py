@@ -7,6 +7,7 @@ fails the test that left it.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -27,10 +28,13 @@ RUN = f"test-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def short(value: object) -> str:
-    """A test id for any parameter; ints may be too long to be printed."""
+    """A test id for any parameter, the same in every process.
+
+    Ints may be too long to be printed, and objects may print where they are.
+    """
     if isinstance(value, int) and value.bit_length() > 100:
         return f"int of {value.bit_length()} bits"
-    return ascii(value)[:40]
+    return re.sub(r" at 0x[0-9a-f]+", "", ascii(value))[:40]
 
 
 def leftovers() -> list[str]:

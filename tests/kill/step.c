@@ -28,6 +28,7 @@
 #define STEPS_MAX     20000000 /* instructions of an operation that does not hang */
 #define COMPARE_EVERY 4096     /* instructions, among those that never store */
 #define TRACE_SECONDS 300
+#define WORKERS_MAX   64
 
 static struct {
     uint64_t seed;
@@ -37,22 +38,31 @@ static struct {
     uint64_t least;
     uint64_t pairs;
     uint64_t trace; /* one operation in so many */
+    uint64_t jobs;
     const char *only;
     bool trace_all;
-} options = {.seed = 1, .stride = 1, .dense = 40, .trace = 20};
+} options = {.seed = 1, .stride = 1, .dense = 40, .trace = 20, .jobs = 1};
 
-/* Shared by the driver and its victims. */
+/* Shared by the driver, a worker and its victims. */
 static struct shared {
     uint64_t count;
     uint64_t deaths;
     uint64_t died;
+    uint64_t pairs;
+    uint64_t traced; /* operations, from their first instruction to their last */
+    uint64_t steps;
     char where[200];
     uint64_t places[PLACES]; /* instructions that stored into the segment */
 } *shared;
 
+static struct {
+    uint64_t next; /* scene that no worker has taken */
+    struct shared workers[WORKERS_MAX];
+} *board;
+
 static uint8_t *base;
 static uint64_t die_at;
-static struct ct_random dice = {1};
+static struct ct_random dice;
 
 static bool place_known(uint64_t at, bool add) {
     size_t i = (at * 0x9E3779B97F4A7C15ULL >> 40) & (PLACES - 1);
@@ -133,11 +143,6 @@ static int run_through(const struct deed *deed) {
 
 /* --- single-stepping -------------------------------------------------------------- */
 
-static struct {
-    uint64_t operations; /* from their first instruction to their last */
-    uint64_t steps;
-} traced;
-
 /* Of an operation: where it is, and the bytes up to which all stores are known. */
 static struct {
     const struct deed *deed;
@@ -212,8 +217,8 @@ static void trace(const struct deed *deed) {
     }
     no_store_since();
     alarm(0);
-    traced.steps += steps;
-    traced.operations++;
+    shared->steps += steps;
+    shared->traced++;
 }
 
 /* How many stores further on the next one dies. The later a store, the longer it takes
@@ -283,6 +288,9 @@ static error_t parse(int key, char *word, struct argp_state *state) {
     case 't':
         options.trace = lc_max64(strtoull(word, NULL, 10), 1);
         break;
+    case 'j':
+        options.jobs = lc_max64(lc_min64(strtoull(word, NULL, 10), WORKERS_MAX), 1);
+        break;
     case 'p':
         options.pairs = strtoull(word, NULL, 10);
         break;
@@ -309,9 +317,11 @@ static void without_string_instructions(char **argv) {
     }
 }
 
-static void sweep_scene(size_t number, uint64_t *pairs) {
+/* Its choices are its own, whichever worker it falls to. */
+static void sweep_scene(size_t number) {
     const struct scene *scene = &scenes[number];
     uint64_t deaths = shared->deaths;
+    dice.state = options.seed * 1009 + number;
     snprintf(shared->where, sizeof shared->where, "preparing %s", scene->name);
     scene_open(scene);
     base = w.cache->segment->base;
@@ -321,8 +331,8 @@ static void sweep_scene(size_t number, uint64_t *pairs) {
             !sweep(scene, deed)) {
             continue;
         }
-        ++*pairs;
-        if (*pairs % options.trace == 0 || options.trace_all) {
+        shared->pairs++;
+        if (ct_below(&dice, options.trace) == 0 || options.trace_all) {
             snprintf(shared->where, sizeof shared->where, "%s, %s: single-stepped",
                      scene->name, deed->name);
             trace(deed);
@@ -335,17 +345,41 @@ static void sweep_scene(size_t number, uint64_t *pairs) {
     scene_close();
 }
 
-static void work(double started) {
-    uint64_t pairs = 0;
-    dice.state = options.seed;
+static void work(void) {
     lct_group = getpid();
     CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
     deed_neighbour = stand_aside;
-    for (size_t i = 0; i < scene_count; i++) {
-        if (!options.only || strstr(scenes[i].name, options.only)) {
-            sweep_scene(i, &pairs);
+    for (;;) {
+        uint64_t number = __atomic_fetch_add(&board->next, 1, __ATOMIC_SEQ_CST);
+        if (number >= scene_count) {
+            return;
+        }
+        if (!options.only || strstr(scenes[number].name, options.only)) {
+            sweep_scene(number);
         }
     }
+}
+
+/* The sums of all workers, and the places that any of them came by. */
+static void add_up(void) {
+    shared = &board->workers[0];
+    for (uint64_t i = 1; i < options.jobs; i++) {
+        const struct shared *other = &board->workers[i];
+        shared->deaths += other->deaths;
+        shared->pairs += other->pairs;
+        shared->traced += other->traced;
+        shared->steps += other->steps;
+        for (size_t j = 0; j < PLACES; j++) {
+            if (other->places[j] != 0) {
+                place_known(other->places[j], true);
+            }
+        }
+    }
+}
+
+/* False: something was violated, or too little was done. */
+static bool report(double started) {
+    add_up();
     size_t places = 0;
     for (size_t i = 0; i < PLACES; i++) {
         places += shared->places[i] != 0;
@@ -353,11 +387,15 @@ static void work(double started) {
     printf("%llu processes killed in %llu operations in their scenes, at %zu storing "
            "instructions; %llu operations single-stepped whole, %llu instructions; "
            "nothing lost, nothing missed, %.0f s\n",
-           (unsigned long long)shared->deaths, (unsigned long long)pairs, places,
-           (unsigned long long)traced.operations, (unsigned long long)traced.steps,
-           lct_seconds() - started);
-    CHECK(shared->deaths >= options.least);
-    CHECK(pairs >= options.pairs);
+           (unsigned long long)shared->deaths, (unsigned long long)shared->pairs,
+           places, (unsigned long long)shared->traced,
+           (unsigned long long)shared->steps, lct_seconds() - started);
+    if (shared->deaths < options.least || shared->pairs < options.pairs) {
+        fprintf(stderr, "fewer than %llu deaths or %llu operations\n",
+                (unsigned long long)options.least, (unsigned long long)options.pairs);
+        return false;
+    }
+    return true;
 }
 
 int main(int argc, char **argv) {
@@ -369,6 +407,7 @@ int main(int argc, char **argv) {
         {"far", 'f', "N", 0, "of three operations in four none behind store N", 0},
         {"trace", 't', "N", 0, "single-step one operation in N", 0},
         {"trace-all", 'a', NULL, 0, "single-step every operation in every scene", 0},
+        {"jobs", 'j', "N", 0, "processes that sweep scenes at once", 0},
         {"least", 'l', "N", 0, "deaths that must happen", 0},
         {"pairs", 'p', "N", 0, "operations in their scenes to be tried, at least", 0},
         {"only", 'o', "SCENE", 0, "only scenes whose name contains this", 0},
@@ -377,18 +416,29 @@ int main(int argc, char **argv) {
     argp_parse(&parser, argc, argv, 0, NULL, NULL);
     without_string_instructions(argv);
     double started = lct_seconds();
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(shared != MAP_FAILED);
-    pid_t worker = fork();
-    if (worker == 0) {
-        work(started);
-        exit(0);
+    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(board != MAP_FAILED);
+    pid_t workers[WORKERS_MAX];
+    for (uint64_t i = 0; i < options.jobs; i++) {
+        workers[i] = fork();
+        CHECK(workers[i] >= 0);
+        if (workers[i] == 0) {
+            shared = &board->workers[i];
+            work();
+            exit(0);
+        }
     }
-    int status;
-    CHECK(worker > 0 && waitpid(worker, &status, 0) == worker);
-    if (status != 0) {
-        fprintf(stderr, "VIOLATION (status %d): %s\n", status, shared->where);
+    bool failed = false;
+    for (uint64_t i = 0; i < options.jobs; i++) {
+        int status;
+        CHECK(waitpid(workers[i], &status, 0) == workers[i]);
+        lct_remove_segments(workers[i]); /* of one that found a violation */
+        if (status != 0) {
+            fprintf(stderr, "VIOLATION (status %d): %s\n", status,
+                    board->workers[i].where);
+            failed = true;
+        }
     }
-    return status != 0;
+    return failed || !report(started);
 }

@@ -161,7 +161,7 @@ def main() -> int:
     subprocess.run([ROOT / "tests" / "need.sh", "patch", "patch"], check=True)
     renew_base(BASE)
     for words in dict.fromkeys(make_run(p.first, Path()).build for p in patches):
-        built = build(BASE, words)
+        built = build(BASE, words, options.jobs)
         if not built.passed:
             sys.exit(f"the tree as it is does not compile: {built.output}")
     with ThreadPoolExecutor(options.jobs) as pool:

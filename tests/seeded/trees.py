@@ -39,10 +39,10 @@ def renew_base(base: Path) -> None:
     COMPILER.chmod(0o755)
 
 
-def build(tree: Path, words: tuple[str, ...]) -> Outcome:
-    """Make targets in a folder of the tree."""
+def build(tree: Path, words: tuple[str, ...], jobs: int = 1) -> Outcome:
+    """Make targets in a folder of the tree, so many files at once."""
     folder, *targets = words
-    make = ["make", "-s", "-C", folder, f"CC={COMPILER}", *targets]
+    make = ["make", "-s", f"-j{jobs}", "-C", folder, f"CC={COMPILER}", *targets]
     return run_limited(make, tree, BUILD_SECONDS)
 
 

@@ -1,9 +1,9 @@
 """python -m tests.suites gate | soak [--seconds N] [--seed S] [--only NAME ...]
 
-Runs suites one after the other and prints the seconds of each; the exit status is 1
-when any of them failed. It goes on after a failure, so that one violation does not hide
-another. The gate fails when it takes longer than it may, and ends a suite that hangs; a
-campaign keeps its figures in build/soak.json.
+Runs suites one after the other and prints the seconds of each and how many processors
+it kept busy; the exit status is 1 when any of them failed. It goes on after a failure,
+so that one violation does not hide another. The gate fails when it takes longer than it
+may, and ends a suite that hangs; a campaign keeps its figures in build/soak.json.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shlex
 import signal
 import subprocess
@@ -39,7 +40,14 @@ class Result:
     command: str
     status: int
     seconds: float
+    processors: float
     last_lines: list[str]
+
+
+def processor_seconds() -> float:
+    """Return what all processes that have ended took so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def end(child: subprocess.Popen[str]) -> None:
@@ -56,6 +64,7 @@ def end(child: subprocess.Popen[str]) -> None:
 def run_suite(name: str, command: str, limit: float) -> Result:
     """Run one command for so many seconds at most, its output passed on as it comes."""
     started = time.monotonic()
+    used = processor_seconds()
     last: list[str] = []
     words = [sys.executable if w == "{python}" else w for w in shlex.split(command)]
     with subprocess.Popen(
@@ -81,7 +90,9 @@ def run_suite(name: str, command: str, limit: float) -> Result:
             timer.cancel()
             if child.poll() is None:
                 end(child)
-    return Result(name, command, child.returncode, time.monotonic() - started, last)
+    seconds = time.monotonic() - started
+    processors = (processor_seconds() - used) / seconds
+    return Result(name, command, child.returncode, seconds, processors, last)
 
 
 def fill_in(suite: Suite, seconds: float, seed: int, shares: float) -> str:
@@ -143,13 +154,19 @@ def main() -> int:
         limit,
     )
     rows = [
-        (r.name, "passed" if r.status == 0 else f"FAILED ({r.status})", r.seconds)
+        (
+            r.name,
+            "passed" if r.status == 0 else f"FAILED ({r.status})",
+            r.seconds,
+            r.processors,
+        )
         for r in results
     ]
     total = sum(result.seconds for result in results)
     in_time = total <= limit
-    rows.append(("all", "" if in_time else f"over {limit} s", total))
-    print(tabulate(rows, ("suite", "result", "seconds"), floatfmt=".0f"), flush=True)
+    rows.append(("all", "" if in_time else f"over {limit} s", total, None))
+    heads = ("suite", "result", "seconds", "processors")
+    print(tabulate(rows, heads, floatfmt=("", "", ".0f", ".1f")), flush=True)
     if arguments.what == "soak":
         (ROOT / "build").mkdir(exist_ok=True)
         report = {
