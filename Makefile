@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 TRACES ?= traces
 SECONDS ?= 600
 SEED ?= 1
+POGOCACHE ?=
 KILLS ?= 1000
 JOBS ?= $(shell nproc)
 
@@ -96,7 +97,8 @@ test-famine:
 
 test-py: $(VENV)/installed-dev
 	$(MAKE) -C tests/c hold_lock
-	$(BIN)/python -m pytest -q --numprocesses $(JOBS)
+	$(BIN)/python -m pytest -q --numprocesses $(JOBS) -m "not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -117,11 +119,14 @@ peers: $(VENV)/installed-peers
 
 # lilcache beside them, in turns within one run; figures of each round in build/.
 # TRACES is the folder with the trace files; without it their hit ratios are left out.
+# POGOCACHE is a checkout of github.com/tidwall/pogocache, which no registry has; without
+# it the core stands alone.
 .PHONY: bench
 bench: peers
 	mkdir -p build
 	$(BIN)/python -m benchmarks.performance --json build/performance.json \
-	    $(if $(wildcard $(TRACES)),--traces $(TRACES))
+	    $(if $(wildcard $(TRACES)),--traces $(TRACES)) \
+	    $(if $(POGOCACHE),--pogocache $(POGOCACHE))
 
 # The same, put into docs/performance.md with its drawings.
 .PHONY: bench-report
@@ -132,17 +137,25 @@ bench-report: peers
 .PHONY: bench-core
 bench-core: $(VENV)/installed-dev
 	mkdir -p build
-	$(BIN)/python -m benchmarks.performance --suites core --json build/core.json
+	$(BIN)/python -m benchmarks.performance --suites core --json build/core.json \
+	    $(if $(POGOCACHE),--pogocache $(POGOCACHE))
 
 # The program is compiled apart, as a caller's is: the compiler would work the lengths of
 # its keys and values into the core.
-build/bench-core: benchmarks/core/core.c $(wildcard csrc/*) build_ffi.py
+build/bench-core: $(wildcard benchmarks/core/* csrc/*) build_ffi.py
 	mkdir -p build
 	flags="$$($(BIN)/python -c 'import build_ffi; print(*build_ffi.compiler_flags())') \
 	    -D_GNU_SOURCE -Icsrc" && \
-	$(CC) $$flags -fno-lto -c -o build/bench-core.o benchmarks/core/core.c && \
-	$(CC) $$flags -o build/bench-core build/bench-core.o $(wildcard csrc/lc_*.c) \
-	    -lpthread -lrt
+	$(CC) $$flags '-DENGINE="lilcache_engine.h"' -fno-lto -c -o $@.o benchmarks/core/core.c && \
+	$(CC) $$flags -o $@ $@.o $(wildcard csrc/lc_*.c) -lpthread -lrt
+
+# pogocache, of the checkout POGOCACHE, by the same program with the same flags.
+build/bench-pogocache: $(wildcard benchmarks/core/*) build_ffi.py $(POGOCACHE)/src/pogocache.c
+	mkdir -p build
+	flags="$$($(BIN)/python -c 'import build_ffi; print(*build_ffi.compiler_flags())') \
+	    -D_GNU_SOURCE -I$(POGOCACHE)/src" && \
+	$(CC) $$flags '-DENGINE="pogocache_engine.h"' -fno-lto -c -o $@.o benchmarks/core/core.c && \
+	$(CC) $$flags -w -o $@ $@.o $(POGOCACHE)/src/pogocache.c -lpthread -lm
 
 # What a call costs, with the hot verbs and without, and of what is kept.
 .PHONY: bench-verbs

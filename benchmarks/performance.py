@@ -83,14 +83,17 @@ def alone_rows(name: str, **given: Any) -> dict[str, Any]:
 def measure_all(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     """Measure suites, those inside uWSGI first, into a report."""
     report: dict[str, Any] = {}
+    given = {
+        "servers": {"directory": options.traces},
+        "core": {"pogocache": options.pogocache},
+    }
     path: Path = options.json
     if any(name in INSIDE for name in options.suites):
         inside_uwsgi.run(f"{__package__}.performance", arguments, UWSGI_MB)
         report |= json.loads(path.read_text())
     for name in options.suites:
         if name in ALONE:
-            given = {"directory": options.traces} if name == "servers" else {}
-            report[name] = alone_rows(name, **given)
+            report[name] = alone_rows(name, **given.get(name, {}))
     path.write_text(json.dumps(report) + "\n")
 
 
@@ -103,6 +106,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=100)
     made.add_argument(
         "--traces", type=Path, help="folder of trace files; without it synthetic ones"
+    )
+    made.add_argument(
+        "--pogocache",
+        type=Path,
+        help="checkout of https://github.com/tidwall/pogocache, beside the core",
     )
     made.add_argument("--json", type=Path, required=True, help="file for the report")
     return made

@@ -1,8 +1,9 @@
-"""What the core's own get and set cost, without Python."""
+"""What the core's own get and set cost, without Python, and pogocache's beside them."""
 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -19,23 +20,27 @@ from ..processes import (
 
 TITLE = "Nanoseconds a call of the core, keys of 16 and values of 100 bytes"
 NOTE = (
-    "Keys in an order that no prefetcher guesses; best of 25 rounds, nanoseconds as "
-    "each thread sees them. Figures of pogocache's embedded interface are given ones, "
-    "taken elsewhere on a machine of this kind, not in this run. Of its load on two "
-    "threads 180 to 290 ns are given; the lower end stands here. Times one thread: "
-    "gets a second of all threads. get_many asks for 50 keys at a time."
+    "Keys in an order that no prefetcher guesses; 5 runs of each engine in turns, each "
+    "of 5 rounds; nanoseconds as each thread sees them, of the best round of all. To "
+    "load, to store: medians of the runs' ratios to pogocache beside them, in brackets "
+    "least and most. Given: pogocache's figures of an earlier time on another machine "
+    "of this kind; of its load on two threads 180 to 290 ns are given, the lower end "
+    "stands here. Times one thread: gets a second of all threads. get_many asks for 50 "
+    "keys at a time."
 )
 COLUMNS = {
     "entries": "{entries:,}",
     "threads": "{threads:d}",
     "get": "{get_ns:,.0f}",
-    "pogocache load, given": "{given_load_ns:,.0f}",
-    "get to load": "{get_to_load:.2f}",
+    "pogocache load": "{load_ns:,.0f}",
+    "get to load": "{get_to_load:.2f} ({get_low:.2f}-{get_high:.2f})",
+    "load, given": "{given_load_ns:,.0f}",
     "get_many, a key": "{get_many_ns:,.0f}",
     "miss": "{miss_ns:,.0f}",
     "set": "{set_ns:,.0f}",
-    "pogocache store, given": "{given_store_ns:,.0f}",
-    "set to store": "{set_to_store:.2f}",
+    "pogocache store": "{store_ns:,.0f}",
+    "set to store": "{set_to_store:.2f} ({set_low:.2f}-{set_high:.2f})",
+    "store, given": "{given_store_ns:,.0f}",
     "gets a second, millions": "{get_millions:.1f}",
     "times one thread": "{get_times:.2f}",
 }
@@ -47,12 +52,14 @@ GIVEN_NS = {
     (1_000_000, 1): (750, 265),
     (1_000, 2): (180, None),
 }
-"""pogocache's load and store by entries and threads, as they are known."""
+"""pogocache's load and store by entries and threads, as they were told."""
 
-ROUNDS = 25
+TURNS = 5
+ROUNDS = 5
 LIMIT_S = 300.0
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "build" / "bench-core"
+PEER = ROOT / "build" / "bench-pogocache"
 
 
 def output_of(command: list[str], folder: Path) -> str:
@@ -75,22 +82,65 @@ def output_of(command: list[str], folder: Path) -> str:
     return text
 
 
-def rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield a row for each number of entries and of threads."""
-    # make knows the flags of the extension, and whether the sources are newer.
+def build(program: Path, folder: Path, *words: str) -> None:
+    """Have make build a program: it knows the extension's flags, and what is newer."""
     beside = str(Path(sys.executable).parent)
-    output_of(["make", str(PROGRAM.relative_to(ROOT)), f"BIN={beside}"], folder)
+    target = str(program.relative_to(ROOT))
+    output_of(["make", target, f"BIN={beside}", *words], folder)
+
+
+def beside(own: list[dict[str, Any]], peer: list[dict[str, Any]]) -> dict[str, float]:
+    """Return pogocache's figures and the ratios to them, of runs that took turns."""
+    row: dict[str, float] = {}
+    for verb, its in (("get", "load"), ("set", "store")):
+        field = f"{verb}_ns"
+        ratios = [a[field] / b[field] for a, b in zip(own, peer, strict=True)]
+        row[f"{its}_ns"] = min(run[field] for run in peer)
+        row[f"{verb}_to_{its}"] = statistics.median(ratios)
+        row[f"{verb}_low"] = min(ratios)
+        row[f"{verb}_high"] = max(ratios)
+    return row
+
+
+def best_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one row of the best figures of several runs."""
+    row: dict[str, Any] = {}
+    for name in runs[0]:
+        best = max if name.endswith("_per_second") else min
+        row[name] = best(run[name] for run in runs)
+    return row
+
+
+def rows(folder: Path, pogocache: Path | None = None) -> Iterator[dict[str, Any]]:
+    """Yield a row for each number of entries and of threads.
+
+    Args:
+        folder: for the output of what is run.
+        pogocache: a checkout of pogocache, to be measured in turns with the core.
+    """
+    build(PROGRAM, folder)
+    programs = [PROGRAM]
+    if pogocache is not None:
+        build(PEER, folder, f"POGOCACHE={pogocache.resolve()}")
+        programs.append(PEER)
     for entries in ENTRIES:
         one = 0.0
         for threads in THREADS:
-            words = [str(PROGRAM), str(entries), str(threads), str(ROUNDS)]
-            row: dict[str, Any] = json.loads(output_of(words, folder))
+            words = [str(entries), str(threads), str(ROUNDS)]
+            runs: dict[Path, list[dict[str, Any]]] = {p: [] for p in programs}
+            for _ in range(TURNS):
+                for program in programs:
+                    text = output_of([str(program), *words], folder)
+                    runs[program].append(json.loads(text))
+            row = best_of(runs[PROGRAM])
+            if pogocache is not None:
+                row |= beside(runs[PROGRAM], runs[PEER])
             row["get_millions"] = row["get_per_second"] / 1e6
             one = one or row["get_per_second"]
             row["get_times"] = row["get_per_second"] / one
             load, store = GIVEN_NS.get((entries, threads), (None, None))
             if load is not None:
-                row |= {"given_load_ns": load, "get_to_load": row["get_ns"] / load}
+                row["given_load_ns"] = load
             if store is not None:
-                row |= {"given_store_ns": store, "set_to_store": row["set_ns"] / store}
+                row["given_store_ns"] = store
             yield row

@@ -26,8 +26,28 @@ def test_core_is_built_and_timed(
         assert row["get_per_second"] == pytest.approx(
             row["threads"] * 1e9 / row["get_ns"], rel=0.01
         )
-    assert rows[0]["get_to_load"] == pytest.approx(rows[0]["get_ns"] / 76)
-    assert "get_to_load" not in rows[2], "nothing is known of so many entries"
+    assert rows[0]["given_load_ns"] == 76
+    assert "given_load_ns" not in rows[2], "nothing is known of so many entries"
+    assert "get_to_load" not in rows[0], "there is no pogocache beside it"
+
+
+def test_ratios_to_pogocache_are_of_each_turn() -> None:
+    own = [{"get_ns": g, "set_ns": 30.0} for g in (10.0, 40.0, 30.0)]
+    peer = [{"get_ns": g, "set_ns": 60.0} for g in (40.0, 40.0, 60.0)]
+    row = core.beside(own, peer)
+    assert (row["load_ns"], row["store_ns"]) == (40, 60)
+    assert (row["get_low"], row["get_to_load"], row["get_high"]) == (0.25, 0.5, 1)
+    assert row["set_to_store"] == 0.5
+    runs = [
+        {"get_ns": 4.0, "get_per_second": 5.0},
+        {"get_ns": 3.0, "get_per_second": 6},
+    ]
+    assert core.best_of(runs) == {"get_ns": 3, "get_per_second": 6}
+
+
+def test_a_checkout_of_pogocache_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"src/pogocache\.c"):
+        next(core.rows(tmp_path, pogocache=tmp_path))
 
 
 def test_what_the_core_says_when_it_fails_is_told(tmp_path: Path) -> None:

@@ -192,6 +192,7 @@ def test_workers_beside_a_stopped_one(
     assert bool(campaign.outcome.violations) == held_up
 
 
+@pytest.mark.alone
 def test_a_server_that_does_a_third_more_is_slower(
     make_cache: Callable[..., Cache],
 ) -> None:
