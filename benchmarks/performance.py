@@ -97,6 +97,17 @@ def measure_all(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     path.write_text(json.dumps(report) + "\n")
 
 
+def pogocache_checkout(text: str) -> Path:
+    """Return the path of a checkout of pogocache, refused before anything is run."""
+    path = Path(text).resolve()
+    if not (path / "src" / "pogocache.c").is_file():
+        raise argparse.ArgumentTypeError(
+            f"no src/pogocache.c in {path}: give a checkout of "
+            "https://github.com/tidwall/pogocache"
+        )
+    return path
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.performance")
@@ -109,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--pogocache",
-        type=Path,
+        type=pogocache_checkout,
         help="checkout of https://github.com/tidwall/pogocache, beside the core",
     )
     made.add_argument("--json", type=Path, required=True, help="file for the report")

@@ -116,12 +116,12 @@ def rows(folder: Path, pogocache: Path | None = None) -> Iterator[dict[str, Any]
 
     Args:
         folder: for the output of what is run.
-        pogocache: a checkout of pogocache, to be measured in turns with the core.
+        pogocache: absolute path of a checkout of pogocache, to be measured in turns.
     """
     build(PROGRAM, folder)
     programs = [PROGRAM]
     if pogocache is not None:
-        build(PEER, folder, f"POGOCACHE={pogocache.resolve()}")
+        build(PEER, folder, f"POGOCACHE={pogocache}")
         programs.append(PEER)
     for entries in ENTRIES:
         one = 0.0

@@ -1,8 +1,7 @@
 /* The core of lilcache, in memory that nobody else attaches to. */
 #include "lilcache.h"
 
-#define ENGINE_HAS_GET_MANY 1
-#define VALUE_TYPE          0 /* the caller's: bytes of Python */
+#define VALUE_TYPE 0 /* the caller's: bytes of Python */
 
 static struct lilcache *cache;
 

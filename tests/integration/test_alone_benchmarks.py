@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import performance
 from benchmarks.alone import core, over_redis
 from benchmarks.origin import Options
 from benchmarks.performance_tables import row_table
@@ -45,9 +46,16 @@ def test_ratios_to_pogocache_are_of_each_turn() -> None:
     assert core.best_of(runs) == {"get_ns": 3, "get_per_second": 6}
 
 
-def test_a_checkout_of_pogocache_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"src/pogocache\.c"):
-        next(core.rows(tmp_path, pogocache=tmp_path))
+def test_a_checkout_of_pogocache_is_looked_at_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--json", str(tmp_path / "report"), "--pogocache", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        performance.parser().parse_args(arguments)
+    assert f"no src/pogocache.c in {tmp_path}" in capsys.readouterr().err
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "pogocache.c").touch()
+    assert performance.parser().parse_args(arguments).pogocache == tmp_path
 
 
 def test_what_the_core_says_when_it_fails_is_told(tmp_path: Path) -> None:
