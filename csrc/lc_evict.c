@@ -25,8 +25,14 @@
 #include "lc_victim.h"
 #include "lilcache.h"
 
-/* Records looked at in one slice; dead ones are cheap, but not free. */
-#define EVICT_WALK_MAX 256
+/* Records looked at in one slice, and in one when not even the next run has its blocks:
+ * who sets a large value where records are small would else wait for hundreds of them
+ * that the sets after it have time for. */
+#define EVICT_WALK_USUAL 32
+#define EVICT_WALK_MAX   256
+/* Where the processor should be fetching while a record is looked at: a few small
+ * records on, of which every second line or so is a header. */
+#define EVICT_FETCH_AHEAD 768
 /* Records marked dead that a slice passes by besides: more than one set makes, so that
  * most sets need no slice. */
 #define EVICT_DEAD_MAX 32
@@ -297,6 +303,8 @@ static void evict_look_ahead(const struct lc_shard *shard, uint64_t at, uint64_t
     ahead->count = ahead->used = 0;
     do {
         struct lc_record *record = &ahead->records[ahead->count];
+        __builtin_prefetch(shard->heap + at + EVICT_FETCH_AHEAD);
+        __builtin_prefetch(shard->heap + at + EVICT_FETCH_AHEAD + LC_CACHE_LINE);
         if (!lc_record_read(shard, at, record) || record->total > end - at) {
             break;
         }
@@ -421,7 +429,9 @@ static LC_NOINLINE void evict_slice(struct lc_shard *shard, uint64_t bytes,
         if (!lc_victim_ready_locked(shard, false)) {
             return;
         }
-        if (!evict_walk(shard, &slice, 2 * bytes, EVICT_WALK_MAX)) {
+        bool next_fits = shard->ctl->sh_free_blocks + 1 >= wanted;
+        uint32_t walk_max = next_fits ? EVICT_WALK_USUAL : EVICT_WALK_MAX;
+        if (!evict_walk(shard, &slice, 2 * bytes, walk_max)) {
             return;
         }
     }

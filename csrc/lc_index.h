@@ -114,7 +114,7 @@ bool lc_index_find_locked(const struct lc_shard *shard, lc_hash64 hash, const vo
 void lc_index_fetch_locked(const struct lc_shard *shard, const lc_hash64 *hashes,
                            uint32_t count);
 
-#define LC_INDEX_FETCH_MAX 8
+#define LC_INDEX_FETCH_MAX 16
 
 /* The live slot that points to this very record. */
 bool lc_index_find_offset_locked(const struct lc_shard *shard, lc_hash64 hash,

@@ -206,6 +206,31 @@ TEST(small_sets_relocate_at_most_32_records, 60) {
     lilcache_close(cache);
 }
 
+/* One set of 60 kB among 400 of up to 200 bytes displaces some 400 of those. It does
+ * not wait for all of them, as long as the sets after it have the time. */
+TEST(a_rare_large_set_leaves_the_walk_to_the_small_ones_after_it, 60) {
+    struct lilcache *cache = ct_open(64 * MIB);
+    struct ct_random random = {11};
+    uint64_t larges = 0;
+    uint64_t long_walks = 0;
+    for (uint64_t n = 0; n < 1500000; n++) {
+        bool large = n % 400 == 0;
+        uint64_t before = large ? ct_stat(cache, "evictions") : 0;
+        size_t length = large ? 60000 : ct_spread(&random, 1, 200);
+        CHECK_EQ(ct_set(cache, n, n, length), LILCACHE_OK);
+        if (large && before > 0) {
+            larges++;
+            long_walks += ct_stat(cache, "evictions") - before > 64;
+        }
+    }
+    printf("  %llu of %llu large sets evicted more than 64 records\n",
+           (unsigned long long)long_walks, (unsigned long long)larges);
+    CHECK(larges > 1000);
+    CHECK(long_walks < larges / 50);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
 TEST(overwrites_of_one_key_evict_nothing_else, 120) {
     struct lilcache *cache = ct_open(64 * MIB);
     uint64_t times = lct_number(1000000);
