@@ -19,6 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; EINVAL before */
+#endif
+
 #define OS_RETRY(call)                                                                 \
     ({                                                                                 \
         __typeof__(call) os_result;                                                    \
@@ -215,16 +219,37 @@ int lc_os_read_file(const char *path, char *text, size_t cap) {
     return failed ? failed : (int)used;
 }
 
+/* Where so many bytes were free just now, from a multiple of LC_OS_HUGE_PAGE on; NULL
+ * where that would gain nothing. A hint: the kernel has another address if somebody was
+ * faster. */
+static void *os_huge_hint(uint64_t size) {
+    if (size < LC_OS_HUGE_PAGE) {
+        return NULL;
+    }
+    void *base = mmap(NULL, size + LC_OS_HUGE_PAGE, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) {
+        return NULL;
+    }
+    munmap(base, size + LC_OS_HUGE_PAGE);
+    return (void *)lc_align_up((uintptr_t)base, LC_OS_HUGE_PAGE);
+}
+
 int lc_os_map(int fd, uint64_t size, void **out) {
+    void *hint = os_huge_hint(size);
     void *base;
     do {
-        base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        base = mmap(hint, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     } while (base == MAP_FAILED && errno == EINTR);
     if (base == MAP_FAILED) {
         return -errno;
     }
     *out = base;
     return 0;
+}
+
+int lc_os_collapse(void *at) {
+    return OS_RETRY(madvise(at, LC_OS_HUGE_PAGE, MADV_COLLAPSE)) == 0 ? 0 : -errno;
 }
 
 int lc_os_map_zeros(void *at, uint64_t size) {

@@ -41,6 +41,11 @@ _CREATE_FLAGS: Final = {
     "recreate": lib.LILCACHE_RECREATE,
 }
 _OTHERS_MAY_WRITE: Final = 0o022
+_HUGE_PAGE: Final = 2 * MIB  # LC_OS_HUGE_PAGE
+_NOT_HUGE: Final = (
+    ": the kernel has no more of them, is older than Linux 6.1, or"
+    " /sys/kernel/mm/transparent_hugepage/shmem_enabled is 'deny'"
+)
 
 # One lock for all handles: re-attaching is rare, and one lock is easily made anew in
 # a child forked while another thread held it.
@@ -214,7 +219,23 @@ class Handle:
         address = 0 if self._signs else int(ffi.cast("uintptr_t", pointer))
         self.port.attach(address, self.max_value_bytes)
         self.pool = []
-        self._report(bool(lib.lilcache_created(pointer)))
+        created = bool(lib.lilcache_created(pointer))
+        self._report(created)
+        if created and options.huge_pages:
+            self._collapse()
+
+    def _collapse(self) -> None:
+        """Ask for huge pages, and tell where there are not enough."""
+        huge = int(lib.lilcache_collapse(self.pointer))
+        enough = self.size_bytes - self.size_bytes % _HUGE_PAGE
+        logger.log(
+            logging.INFO if huge == enough else logging.WARNING,
+            "cache %r: %d of %.1f MiB are in huge pages%s",
+            self.options.name,
+            huge // MIB,
+            self.size_bytes / MIB,
+            "" if huge == enough else _NOT_HUGE,
+        )
 
     def _let_go(self) -> None:
         self.port.attach(0, 0)

@@ -52,6 +52,7 @@ class Options:
     recreate: bool = False
     checksums: bool = False
     favor_bytes: bool = False
+    huge_pages: bool = False
     guard: bool = True
     local: int = 0
     local_shared: bool = False
@@ -73,6 +74,7 @@ def make_options(
     recreate: bool,
     checksums: bool,
     favor: str,
+    huge_pages: bool,
     max_processes: int | None,
     owner: Account,
     group: Account,
@@ -105,6 +107,7 @@ def make_options(
         recreate=bool(recreate),
         checksums=bool(checksums),
         favor_bytes=_checked_favor(favor) == "bytes",
+        huge_pages=bool(huge_pages),
         guard=default_guard() if guard is None else bool(guard),
         local=_checked_local(local),
         local_shared=bool(local_shared),

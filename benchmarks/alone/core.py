@@ -26,7 +26,8 @@ NOTE = (
     "least and most. Given: pogocache's figures of an earlier time on another machine "
     "of this kind; of its load on two threads 180 to 290 ns are given, the lower end "
     "stands here. Times one thread: gets a second of all threads. get_many asks for 50 "
-    "keys at a time."
+    "keys at a time. In huge pages: of 2 MiB (`huge_pages=True`), in turns with the "
+    "core without, and the medians of the runs' ratios to it."
 )
 COLUMNS = {
     "entries": "{entries:,}",
@@ -43,6 +44,10 @@ COLUMNS = {
     "store, given": "{given_store_ns:,.0f}",
     "gets a second, millions": "{get_millions:.1f}",
     "times one thread": "{get_times:.2f}",
+    "get in huge pages": "{get_huge_ns:,.0f}",
+    "get, times without": "{get_huge:.2f} ({get_least:.2f}-{get_most:.2f})",
+    "set in huge pages": "{set_huge_ns:,.0f}",
+    "set, times without": "{set_huge:.2f} ({set_least:.2f}-{set_most:.2f})",
 }
 ENTRIES = (1_000, 100_000, 1_000_000)
 THREADS = (1, 2)
@@ -89,16 +94,36 @@ def build(program: Path, folder: Path, *words: str) -> None:
     output_of(["make", target, f"BIN={beside}", *words], folder)
 
 
+def ratios(
+    some: list[dict[str, Any]], others: list[dict[str, Any]], field: str
+) -> tuple[float, float, float]:
+    """Return median, least and most of the ratios of runs that took turns."""
+    each = [one[field] / other[field] for one, other in zip(some, others, strict=True)]
+    return statistics.median(each), min(each), max(each)
+
+
 def beside(own: list[dict[str, Any]], peer: list[dict[str, Any]]) -> dict[str, float]:
-    """Return pogocache's figures and the ratios to them, of runs that took turns."""
+    """Return pogocache's figures and the ratios to them."""
     row: dict[str, float] = {}
     for verb, its in (("get", "load"), ("set", "store")):
-        field = f"{verb}_ns"
-        ratios = [a[field] / b[field] for a, b in zip(own, peer, strict=True)]
-        row[f"{its}_ns"] = min(run[field] for run in peer)
-        row[f"{verb}_to_{its}"] = statistics.median(ratios)
-        row[f"{verb}_low"] = min(ratios)
-        row[f"{verb}_high"] = max(ratios)
+        middle, least, most = ratios(own, peer, f"{verb}_ns")
+        row[f"{its}_ns"] = min(run[f"{verb}_ns"] for run in peer)
+        row |= {f"{verb}_to_{its}": middle, f"{verb}_low": least, f"{verb}_high": most}
+    return row
+
+
+def in_huge_pages(
+    huge: list[dict[str, Any]], own: list[dict[str, Any]]
+) -> dict[str, float]:
+    """Return figures in huge pages and the ratios to those without; nothing, if the
+    kernel gave none."""
+    row: dict[str, float] = {}
+    if huge[0]["huge_bytes"] == 0:
+        return row
+    for verb in ("get", "set"):
+        middle, least, most = ratios(huge, own, f"{verb}_ns")
+        row[f"{verb}_huge_ns"] = min(run[f"{verb}_ns"] for run in huge)
+        row |= {f"{verb}_huge": middle, f"{verb}_least": least, f"{verb}_most": most}
     return row
 
 
@@ -119,22 +144,22 @@ def rows(folder: Path, pogocache: Path | None = None) -> Iterator[dict[str, Any]
         pogocache: absolute path of a checkout of pogocache, to be measured in turns.
     """
     build(PROGRAM, folder)
-    programs = [PROGRAM]
+    engines = {"core": ([str(PROGRAM)], []), "huge": ([str(PROGRAM)], ["huge"])}
     if pogocache is not None:
         build(PEER, folder, f"POGOCACHE={pogocache}")
-        programs.append(PEER)
+        engines["pogocache"] = ([str(PEER)], [])
     for entries in ENTRIES:
         one = 0.0
         for threads in THREADS:
             words = [str(entries), str(threads), str(ROUNDS)]
-            runs: dict[Path, list[dict[str, Any]]] = {p: [] for p in programs}
+            runs: dict[str, list[dict[str, Any]]] = {name: [] for name in engines}
             for _ in range(TURNS):
-                for program in programs:
-                    text = output_of([str(program), *words], folder)
-                    runs[program].append(json.loads(text))
-            row = best_of(runs[PROGRAM])
+                for name, (program, more) in engines.items():
+                    text = output_of([*program, *words, *more], folder)
+                    runs[name].append(json.loads(text))
+            row = best_of(runs["core"]) | in_huge_pages(runs["huge"], runs["core"])
             if pogocache is not None:
-                row |= beside(runs[PROGRAM], runs[PEER])
+                row |= beside(runs["core"], runs["pogocache"])
             row["get_millions"] = row["get_per_second"] / 1e6
             one = one or row["get_per_second"]
             row["get_times"] = row["get_per_second"] / one

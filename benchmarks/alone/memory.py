@@ -46,8 +46,12 @@ def held(verbs: Verbs, size: int) -> int:
     assert verbs.set is not None
     count = int((SIZE_MB << 20) / (KEY_BYTES + size) * 1.02)
     value = b"x" * size
-    for number in range(count):
-        verbs.set(f"k{number:0{KEY_BYTES - 1}d}", value)
-    return sum(
-        verbs.get(f"k{number:0{KEY_BYTES - 1}d}") == value for number in range(count)
-    )
+    came_back = 0
+    keys = [f"k{number:0{KEY_BYTES - 1}d}" for number in range(count)]
+    for key in keys:
+        check_stop()  # some take minutes for all of them
+        verbs.set(key, value)
+    for key in keys:
+        check_stop()
+        came_back += verbs.get(key) == value
+    return came_back

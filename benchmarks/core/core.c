@@ -1,6 +1,6 @@
 /* What get and set of an engine cost in C: the core's own, or of pogocache beside it.
  *
- *   core ENTRIES THREADS ROUNDS
+ *   core ENTRIES THREADS ROUNDS [huge]
  *
  * ENGINE is a header of this folder, so that no call of this program lies between.
  *
@@ -8,8 +8,9 @@
  * each thread goes through all of them, from a place of its own. Prints one line of
  * JSON: nanoseconds a call of the best round of each verb, all threads at work, and the
  * calls a second of all threads together in that round. get_many asks for BATCH keys at
- * a time; one key of it is a call. */
+ * a time; one key of it is a call. huge: in huge pages, as far as there are any. */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ static void fail(const char *what, const char *why) {
     exit(1);
 }
 
-/* engine_open, engine_set, engine_get, engine_miss, engine_get_many, engine_close. */
+/* engine_open, which returns the bytes that are in huge pages, engine_set, engine_get, engine_miss, engine_get_many, engine_close. */
 #include ENGINE
 
 static uint64_t calls_of_a_thread(void) {
@@ -139,8 +140,9 @@ static void make_keys(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) {
-        fprintf(stderr, "core ENTRIES THREADS ROUNDS\n");
+    bool huge = argc == 5 && strcmp(argv[4], "huge") == 0;
+    if (argc != 4 && !huge) {
+        fprintf(stderr, "core ENTRIES THREADS ROUNDS [huge]\n");
         return 2;
     }
     entries = strtoull(argv[1], NULL, 10);
@@ -151,7 +153,7 @@ int main(int argc, char **argv) {
                 THREADS_MAX);
         return 2;
     }
-    engine_open(entries);
+    uint64_t huge_bytes = engine_open(entries, huge);
     pthread_barrier_init(&barrier, NULL, (unsigned)threads);
     make_keys();
     double best[VERBS] = {0};
@@ -164,8 +166,9 @@ int main(int argc, char **argv) {
             best[verb] = n == 0 || ns < best[verb] ? ns : best[verb];
         }
     }
-    printf("{\"entries\": %llu, \"threads\": %llu", (unsigned long long)entries,
-           (unsigned long long)threads);
+    printf("{\"entries\": %llu, \"threads\": %llu, \"huge_bytes\": %llu",
+           (unsigned long long)entries, (unsigned long long)threads,
+           (unsigned long long)huge_bytes);
     for (int verb = 0; verb < VERBS; verb++) {
         printf(", \"%s_ns\": %.1f, \"%s_per_second\": %.0f", names[verb], best[verb],
                names[verb], (double)threads * 1e9 / best[verb]);

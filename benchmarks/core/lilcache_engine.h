@@ -5,7 +5,7 @@
 
 static struct lilcache *cache;
 
-static void engine_open(uint64_t entries) {
+static uint64_t engine_open(uint64_t entries, bool huge) {
     struct lilcache_error error;
     struct lilcache_options options = {
         .name = "bench-core",
@@ -18,6 +18,7 @@ static void engine_open(uint64_t entries) {
     if (status != LILCACHE_OK) {
         fail(error.step, lilcache_status_name(status));
     }
+    return huge ? lilcache_collapse(cache) : 0;
 }
 
 static void engine_close(void) { lilcache_close(cache); }

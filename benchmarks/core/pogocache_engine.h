@@ -5,12 +5,13 @@
 
 static struct pogocache *cache;
 
-static void engine_open(uint64_t entries) {
-    (void)entries; /* it grows */
+static uint64_t engine_open(uint64_t entries, bool huge) {
+    (void)entries, (void)huge; /* it grows, and has no such option */
     cache = pogocache_new(NULL);
     if (!cache) {
         fail("pogocache_new", "no memory");
     }
+    return 0;
 }
 
 static void engine_close(void) { pogocache_free(cache); }

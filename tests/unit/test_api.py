@@ -84,6 +84,7 @@ def test_init_with_other_arguments(unique_name: Any) -> None:
         {"name": "other"},
         {"checksums": True},
         {"favor": "bytes"},
+        {"huge_pages": True},
     ):
         with pytest.raises(AlreadyInitializedError, match=name):
             lilcache.init(**{"name": name, "size_mb": 2, **other})
