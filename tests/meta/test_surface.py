@@ -58,7 +58,8 @@ SIGNATURES = {
     "init": (
         "(name=None, *, size_mb=None, max_value_mb=None, anonymous=False,"
         " recreate=False, checksums=False, favor='objects', huge_pages=False,"
-        " max_processes=None, owner=None, group=None, guard=None, local=0, local_shared=False,"
+        " max_processes=None, owner=None, group=None, guard=None, local=0,"
+        " local_shared=False,"
         " compression=None, compression_threshold=1024, serializer='auto',"
         " signing_key=None, lock_timeout=1.0)"
     ),
