@@ -249,7 +249,7 @@ int lc_os_map(int fd, uint64_t size, void **out) {
 }
 
 int lc_os_collapse(void *at) {
-    return OS_RETRY(madvise(at, LC_OS_HUGE_PAGE, MADV_COLLAPSE)) == 0 ? 0 : -errno;
+    return madvise(at, LC_OS_HUGE_PAGE, MADV_COLLAPSE) == 0 ? 0 : -errno;
 }
 
 int lc_os_map_zeros(void *at, uint64_t size) {

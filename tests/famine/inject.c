@@ -42,6 +42,7 @@ struct scene {
     bool group;
     bool no_stdio;
     bool many_cores;
+    bool huge;  /* of a size for huge pages, which are asked for */
     int wanted; /* undisturbed; OK or a status */
 };
 
@@ -49,6 +50,7 @@ static const struct scene scenes[] = {
     {"create", NOTHING, OPEN, .many_cores = true},
     {"create for a group", NOTHING, OPEN, .group = true},
     {"create without stdio", NOTHING, OPEN, .no_stdio = true},
+    {"create in huge pages", NOTHING, OPEN, .huge = true},
     {"create anonymous", NOTHING, OPEN, .flags = LILCACHE_ANONYMOUS},
     {"attach", LIVE, OPEN, .wanted = LILCACHE_OK},
     {"attach without stdio", LIVE, OPEN, .no_stdio = true},
@@ -91,7 +93,9 @@ static int open_as(const struct scene *scene, struct lilcache **out,
                    struct lilcache_error *error) {
     struct lilcache_options options = {
         .name = segment_name(),
-        .size_bytes = scene->flags & LILCACHE_ATTACH ? 0 : MIB,
+        .size_bytes = scene->flags & LILCACHE_ATTACH ? 0
+                      : scene->huge                  ? 4 * MIB
+                                                     : MIB,
         .flags = scene->flags,
         .cores = scene->many_cores ? 0 : 1,
         .owner = scene->group ? (int64_t)getuid() : -1,
@@ -208,6 +212,9 @@ static void run_open(const struct trial *t) {
     struct famine_held held = famine_held();
     arm(t);
     int status = open_as(scene, &cache, &error);
+    if (status == LILCACHE_OK && scene->huge) {
+        CHECK(lilcache_collapse(cache) <= lilcache_size(cache));
+    }
     fail_disarm();
     bool existed = scene->before == LIVE;
     if (status == LILCACHE_OK) {
