@@ -141,21 +141,23 @@ bench-core: $(VENV)/installed-dev
 	    $(if $(POGOCACHE),--pogocache $(POGOCACHE))
 
 # The program is compiled apart, as a caller's is: the compiler would work the lengths of
-# its keys and values into the core.
+# its keys and values into the core. In place at once: tests that run side by side need it.
 build/bench-core: $(wildcard benchmarks/core/* csrc/*) build_ffi.py
 	mkdir -p build
 	flags="$$($(BIN)/python -c 'import build_ffi; print(*build_ffi.compiler_flags())') \
 	    -D_GNU_SOURCE -Icsrc" && \
-	$(CC) $$flags '-DENGINE="lilcache_engine.h"' -fno-lto -c -o $@.o benchmarks/core/core.c && \
-	$(CC) $$flags -o $@ $@.o $(wildcard csrc/lc_*.c) -lpthread -lrt
+	$(CC) $$flags '-DENGINE="lilcache_engine.h"' -fno-lto -c -o $@.$$$$.o benchmarks/core/core.c && \
+	$(CC) $$flags -o $@.$$$$ $@.$$$$.o $(wildcard csrc/lc_*.c) -lpthread -lrt && \
+	mv $@.$$$$ $@ && rm $@.$$$$.o
 
 # pogocache, of the checkout POGOCACHE, by the same program with the same flags.
 build/bench-pogocache: $(wildcard benchmarks/core/*) build_ffi.py $(POGOCACHE)/src/pogocache.c
 	mkdir -p build
 	flags="$$($(BIN)/python -c 'import build_ffi; print(*build_ffi.compiler_flags())') \
 	    -D_GNU_SOURCE -I$(POGOCACHE)/src" && \
-	$(CC) $$flags '-DENGINE="pogocache_engine.h"' -fno-lto -c -o $@.o benchmarks/core/core.c && \
-	$(CC) $$flags -w -o $@ $@.o $(POGOCACHE)/src/pogocache.c -lpthread -lm
+	$(CC) $$flags '-DENGINE="pogocache_engine.h"' -fno-lto -c -o $@.$$$$.o benchmarks/core/core.c && \
+	$(CC) $$flags -w -o $@.$$$$ $@.$$$$.o $(POGOCACHE)/src/pogocache.c -lpthread -lm && \
+	mv $@.$$$$ $@ && rm $@.$$$$.o
 
 # What a call costs, with the hot verbs and without, and of what is kept.
 .PHONY: bench-verbs

@@ -13,9 +13,6 @@
 #include "lc_object.h"
 #include "lc_room.h"
 
-/* To put a huge page together: the kernel may just be busy with a page of it. */
-#define MAPPING_TRIES 5
-
 /* Copy the geometry into the process and point into the mapping. header: a copy whose
  * checksum is right. */
 static int mapping_view(struct lc_segment *segment, const struct lc_geometry *g,
@@ -153,22 +150,6 @@ int lc_mapping_make(struct lc_segment *segment, const struct lilcache_options *o
      * [L4]. */
     lc_store_release(&segment->header->hd_ready, LC_READY);
     return LILCACHE_OK;
-}
-
-uint64_t lilcache_collapse(struct lilcache *cache) {
-    const struct lc_segment *segment = cache->segment;
-    uint64_t at = 0;
-    int tries = 0;
-    /* Where there is room for none it would look for some each time it is asked. */
-    while (at + LC_OS_HUGE_PAGE <= segment->size && tries < MAPPING_TRIES) {
-        if (lc_os_collapse(segment->base + at) == 0) {
-            at += LC_OS_HUGE_PAGE;
-            tries = 0;
-        } else {
-            tries++;
-        }
-    }
-    return at;
 }
 
 int lc_mapping_attach(struct lc_segment *segment, uint64_t size,

@@ -219,20 +219,26 @@ int lc_os_read_file(const char *path, char *text, size_t cap) {
     return failed ? failed : (int)used;
 }
 
-/* Where so many bytes were free just now, from a multiple of LC_OS_HUGE_PAGE on; NULL
- * where that would gain nothing. A hint: the kernel has another address if somebody was
+uint64_t lc_os_huge_page(void) {
+    uint64_t page = lc_os_page_bytes();
+    return page * (page / 8);
+}
+
+/* Where so many bytes were free just now, from a multiple of a huge page on; NULL where
+ * that would gain nothing. A hint: the kernel has another address if somebody was
  * faster. */
 static void *os_huge_hint(uint64_t size) {
-    if (size < LC_OS_HUGE_PAGE) {
+    uint64_t huge_page = lc_os_huge_page();
+    if (size < huge_page) {
         return NULL;
     }
-    void *base = mmap(NULL, size + LC_OS_HUGE_PAGE, PROT_NONE,
+    void *base = mmap(NULL, size + huge_page, PROT_NONE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) {
         return NULL;
     }
-    munmap(base, size + LC_OS_HUGE_PAGE);
-    return (void *)lc_align_up((uintptr_t)base, LC_OS_HUGE_PAGE);
+    munmap(base, size + huge_page);
+    return (void *)lc_align_up((uintptr_t)base, huge_page);
 }
 
 int lc_os_map(int fd, uint64_t size, void **out) {
@@ -249,7 +255,11 @@ int lc_os_map(int fd, uint64_t size, void **out) {
 }
 
 int lc_os_collapse(void *at) {
-    return madvise(at, LC_OS_HUGE_PAGE, MADV_COLLAPSE) == 0 ? 0 : -errno;
+    uint64_t bytes = lc_os_huge_page();
+    if ((uintptr_t)at % bytes != 0) {
+        return -EINVAL; /* the kernel would do nothing, and say that it is done */
+    }
+    return madvise(at, bytes, MADV_COLLAPSE) == 0 ? 0 : -errno;
 }
 
 int lc_os_map_zeros(void *at, uint64_t size) {

@@ -24,8 +24,7 @@ struct lc_os_file {
     bool regular;
 };
 
-#define LC_OS_PAGE      4096ULL      /* the smallest there are */
-#define LC_OS_HUGE_PAGE (2ULL << 20) /* of x86-64, and of arm64 with pages of 4 KiB */
+#define LC_OS_PAGE 4096ULL /* the smallest there are */
 
 /* CLOCK_BOOTTIME: goes on while the machine sleeps, the same for all processes. */
 uint64_t lc_os_now_ms(void);
@@ -66,9 +65,11 @@ uint64_t lc_os_file_limit(void);
 int lc_os_read_file(const char *path, char *text, size_t cap);
 /* At an address where huge pages fit, if there are so many addresses. */
 int lc_os_map(int fd, uint64_t size, void **out);
-/* Put the LC_OS_HUGE_PAGE bytes of a mapping at `at` into one page. Others may work in
- * them meanwhile. -EAGAIN: some page is just being used by the kernel. */
+/* Put as many bytes of a mapping at `at` as a huge page has into one. Others may work
+ * in them meanwhile. -EAGAIN: the kernel is just busy with some of them. */
 int lc_os_collapse(void *at);
+/* What one page of page tables maps, on x86-64 and arm64. */
+uint64_t lc_os_huge_page(void);
 /* Private pages of zeros in place of whatever is mapped there. Safe in a signal
  * handler, as everything that follows down to lc_os_unmap. */
 int lc_os_map_zeros(void *at, uint64_t size);

@@ -433,6 +433,23 @@ int lilcache_retire(struct lilcache *cache) {
     return status;
 }
 
+int lilcache_collapse(struct lilcache *cache, uint64_t at) {
+    struct lc_segment *segment = cache->segment;
+    int gone = lc_segment_alive(segment);
+    if (gone) {
+        return gone;
+    }
+    uint64_t bytes = lc_os_huge_page();
+    if (at % bytes != 0 || at >= segment->size || segment->size - at < bytes) {
+        return LILCACHE_INVALID;
+    }
+    int failed = lc_os_collapse(segment->base + at);
+    errno = -failed;
+    return failed ? LILCACHE_OS : (int)lc_segment_told(segment, LILCACHE_OK);
+}
+
+uint64_t lilcache_huge_page(void) { return lc_os_huge_page(); }
+
 uint64_t lilcache_memory_left(void) { return lc_room_left(); }
 
 /* Somebody cut the object short. What is left of it is nothing to go on with, and those

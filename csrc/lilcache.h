@@ -107,13 +107,15 @@ int lilcache_open(const struct lilcache_options *options, struct lilcache **out,
  * may be under way. The segment stays. */
 void lilcache_close(struct lilcache *cache);
 
-/* Ask the kernel to put the segment into huge pages of 2 MiB, which cost fewer misses
- * of the TLB and fewer page faults in every process; the values stay as they are. Takes
- * some milliseconds for each, and no lock: others may work meanwhile, and wait for the
- * part that is just being moved. Returns how many bytes from the start on are in huge
- * pages now; 0 where the kernel is older than 6.1 or told to give none, and fewer than
- * there are where it finds no more room. */
-uint64_t lilcache_collapse(struct lilcache *cache);
+/* Have the kernel put the part of the segment at that offset into one huge page, which
+ * costs fewer misses of the TLB and fewer page faults in every process; the values stay
+ * as they are. at: a multiple of lilcache_huge_page(), with as many bytes behind it.
+ * Takes milliseconds, and no lock: others may work meanwhile, and wait where they meet
+ * that part. OK; OS: errno EAGAIN when it is worth another try, EINVAL when the kernel
+ * is older than 6.1 or told to give none, ENOMEM or EBUSY when it has none; RETIRED;
+ * INVALID. */
+int lilcache_collapse(struct lilcache *cache, uint64_t at);
+uint64_t lilcache_huge_page(void); /* bytes */
 
 /* Remove the segment's name and mark it retired, so that every process attaches anew.
  * OK; FOREIGN, OS (both with errno), NOT_READY (10 s): it stays as it is. */

@@ -78,12 +78,12 @@ class Attachment(Verbs):
                 that hit, for which small values are kept for longer; or "bytes", the
                 share of their bytes, for which size does not count. Used by whoever
                 creates it.
-            huge_pages: Ask the kernel for pages of 2 MiB: the less of the segment fits
-                into the processor's caches, the more they gain, and a process touches
-                it without hundreds of page faults. Whoever creates it takes some
-                milliseconds longer for each. It needs Linux 6.1; where the kernel
-                gives none or not all, a warning in the log says so, and the cache is as
-                it would have been.
+            huge_pages: Ask the kernel for huge pages, of 2 MiB where others have 4 KiB:
+                the processor finds its way through a large segment faster, and a
+                process touches it with a page fault for each of those only. Used by
+                whoever creates it, which takes seconds for each GiB. It needs Linux
+                6.1; where the kernel gives none or not all, a warning in the log says
+                why, and the cache is as it would have been.
             max_processes: How many processes may attach at once.
             owner: User, as name or number, who shall own a segment that this call
                 creates, and whose segment is accepted beside one's own: for a server

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from . import _ffi
 from ._ffi import ffi, lib
+from ._huge_pages import ask_for_huge_pages
 from ._options import MIB, Options, default_size_bytes
 from ._scratch import Hot, make_hot
 from ._status import error_for, object_path, open_error, os_error
@@ -41,11 +42,6 @@ _CREATE_FLAGS: Final = {
     "recreate": lib.LILCACHE_RECREATE,
 }
 _OTHERS_MAY_WRITE: Final = 0o022
-_HUGE_PAGE: Final = 2 * MIB  # LC_OS_HUGE_PAGE
-_NOT_HUGE: Final = (
-    ": the kernel has no more of them, is older than Linux 6.1, or"
-    " /sys/kernel/mm/transparent_hugepage/shmem_enabled is 'deny'"
-)
 
 # One lock for all handles: re-attaching is rare, and one lock is easily made anew in
 # a child forked while another thread held it.
@@ -106,12 +102,13 @@ class Handle:
         if options.local:
             self.port.keep(options.local, options.local_shared, immutable_types())
         self.pool: list[Hot] = []
-        self._attach(
+        created = self._attach(
             options.size_bytes
             or default_size_bytes(options.anonymous, lib.lilcache_memory_left()),
             options.max_value_bytes,
             options.recreate,
         )
+        self._use_huge_pages(created)
 
     def live(self) -> Any:
         """Return the pointer.
@@ -155,7 +152,10 @@ class Handle:
                     f"the anonymous cache {self.options.name!r} was destroyed"
                 )
             # Whoever comes first makes the new one; so all ask for what they had.
-            self._attach(self.size_bytes, self.max_value_bytes, recreate=False)
+            created = self._attach(
+                self.size_bytes, self.max_value_bytes, recreate=False
+            )
+        self._use_huge_pages(created)
 
     def close(self) -> None:
         """Make every later call raise ClosedError. Idempotent."""
@@ -193,7 +193,8 @@ class Handle:
             )
         return bool(mode & _OTHERS_MAY_WRITE)
 
-    def _attach(self, size_bytes: int, max_value_bytes: int, recreate: bool) -> None:
+    def _attach(self, size_bytes: int, max_value_bytes: int, recreate: bool) -> Any:
+        """Return the pointer if it is of a new segment that is to use huge pages."""
         options = self.options
         wanted = ffi.new("struct lilcache_options *")
         # wanted holds a bare char pointer: name must live until open returns.
@@ -221,20 +222,23 @@ class Handle:
         self.pool = []
         created = bool(lib.lilcache_created(pointer))
         self._report(created)
-        if created and options.huge_pages:
-            self._collapse()
+        return pointer if created and options.huge_pages else None
 
-    def _collapse(self) -> None:
-        """Ask for huge pages, and tell where there are not enough."""
-        huge = int(lib.lilcache_collapse(self.pointer))
-        enough = self.size_bytes - self.size_bytes % _HUGE_PAGE
+    def _use_huge_pages(self, pointer: Any) -> None:
+        """Ask for them, without a lock, and tell what came of it; None: do nothing.
+
+        pointer: what _attach returned; by now it may be another thread's to close.
+        """
+        if pointer is None:
+            return
+        given, why = ask_for_huge_pages(pointer)
         logger.log(
-            logging.INFO if huge == enough else logging.WARNING,
+            logging.WARNING if why else logging.INFO,
             "cache %r: %d of %.1f MiB are in huge pages%s",
             self.options.name,
-            huge // MIB,
-            self.size_bytes / MIB,
-            "" if huge == enough else _NOT_HUGE,
+            given // MIB,
+            int(lib.lilcache_size(pointer)) / MIB,
+            f": {why}" if why else "",
         )
 
     def _let_go(self) -> None:

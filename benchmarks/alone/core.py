@@ -115,10 +115,12 @@ def beside(own: list[dict[str, Any]], peer: list[dict[str, Any]]) -> dict[str, f
 def in_huge_pages(
     huge: list[dict[str, Any]], own: list[dict[str, Any]]
 ) -> dict[str, float]:
-    """Return figures in huge pages and the ratios to those without; nothing, if the
-    kernel gave none."""
+    """Return figures in huge pages and the ratios to those without.
+
+    Nothing, if in some of the runs the kernel gave less than nine tenths.
+    """
     row: dict[str, float] = {}
-    if huge[0]["huge_bytes"] == 0:
+    if min(run["huge_share"] for run in huge) < 0.9:
         return row
     for verb in ("get", "set"):
         middle, least, most = ratios(huge, own, f"{verb}_ns")

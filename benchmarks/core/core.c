@@ -49,7 +49,8 @@ static void fail(const char *what, const char *why) {
     exit(1);
 }
 
-/* engine_open, which returns the bytes that are in huge pages, engine_set, engine_get, engine_miss, engine_get_many, engine_close. */
+/* engine_open, which returns the share that is in huge pages, engine_set, engine_get,
+ * engine_miss, engine_get_many, engine_close. */
 #include ENGINE
 
 static uint64_t calls_of_a_thread(void) {
@@ -153,7 +154,7 @@ int main(int argc, char **argv) {
                 THREADS_MAX);
         return 2;
     }
-    uint64_t huge_bytes = engine_open(entries, huge);
+    double huge_share = engine_open(entries, huge);
     pthread_barrier_init(&barrier, NULL, (unsigned)threads);
     make_keys();
     double best[VERBS] = {0};
@@ -166,9 +167,8 @@ int main(int argc, char **argv) {
             best[verb] = n == 0 || ns < best[verb] ? ns : best[verb];
         }
     }
-    printf("{\"entries\": %llu, \"threads\": %llu, \"huge_bytes\": %llu",
-           (unsigned long long)entries, (unsigned long long)threads,
-           (unsigned long long)huge_bytes);
+    printf("{\"entries\": %llu, \"threads\": %llu, \"huge_share\": %.2f",
+           (unsigned long long)entries, (unsigned long long)threads, huge_share);
     for (int verb = 0; verb < VERBS; verb++) {
         printf(", \"%s_ns\": %.1f, \"%s_per_second\": %.0f", names[verb], best[verb],
                names[verb], (double)threads * 1e9 / best[verb]);

@@ -231,6 +231,37 @@ TEST(a_rare_large_set_leaves_the_walk_to_the_small_ones_after_it, 60) {
     lilcache_close(cache);
 }
 
+/* When small records fill the cache and large ones come in a stream, nobody is left to do
+ * the walk later: what is read must not be evicted unseen for that. */
+TEST(a_stream_of_large_sets_keeps_small_records_that_are_read, 60) {
+    struct lilcache *cache = ct_open(64 * MIB);
+    struct ct_random random = {17};
+    uint64_t gets = 0;
+    uint64_t hits = 0;
+    for (uint64_t n = 0; n < 400000; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 80), LILCACHE_OK);
+    }
+    for (uint64_t n = 0; n < 400000; n += 8) {
+        CHECK(ct_get(cache, n, n, 80) != CT_WRONG);
+    }
+    for (uint64_t i = 0; i < 10000; i++) {
+        CHECK_EQ(ct_set(cache, 1000000 + i % 5000, i, 60000), LILCACHE_OK);
+        for (int g = 0; g < 20; g++, gets++) {
+            uint64_t n = 8 * ct_below(&random, 50000);
+            if (ct_get(cache, n, n, 80) == CT_RIGHT) {
+                hits++;
+            } else {
+                CHECK_EQ(ct_set(cache, n, n, 80), LILCACHE_OK);
+            }
+        }
+    }
+    printf("  %.1f %% of %llu gets hit\n", 100.0 * (double)hits / (double)gets,
+           (unsigned long long)gets);
+    CHECK(hits > gets / 100 * 88);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
 TEST(overwrites_of_one_key_evict_nothing_else, 120) {
     struct lilcache *cache = ct_open(64 * MIB);
     uint64_t times = lct_number(1000000);

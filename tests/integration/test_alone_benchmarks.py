@@ -46,11 +46,12 @@ def test_ratios_to_pogocache_are_of_each_turn() -> None:
     assert core.best_of(runs) == {"get_ns": 3, "get_per_second": 6}
 
 
-def test_ratios_of_huge_pages_are_those_of_turns_that_had_some() -> None:
+def test_ratios_of_huge_pages_are_told_if_there_were_some() -> None:
     own = [{"get_ns": 40.0, "set_ns": 60.0}, {"get_ns": 20.0, "set_ns": 30.0}]
     huge = [{"get_ns": 20.0, "set_ns": 30.0}, {"get_ns": 20.0, "set_ns": 15.0}]
-    assert core.in_huge_pages([{**run, "huge_bytes": 0} for run in huge], own) == {}
-    row = core.in_huge_pages([{**run, "huge_bytes": 1 << 21} for run in huge], own)
+    few = [{**huge[0], "huge_share": 0.9}, {**huge[1], "huge_share": 0.8}]
+    assert core.in_huge_pages(few, own) == {}
+    row = core.in_huge_pages([{**run, "huge_share": 0.9} for run in huge], own)
     assert (row["get_huge_ns"], row["set_huge_ns"]) == (20, 15)
     assert (row["get_least"], row["get_huge"], row["get_most"]) == (0.5, 0.75, 1)
     assert row["set_huge"] == 0.5

@@ -18,7 +18,9 @@ PYTHON_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "_sentinel", "_version"}),
     frozenset({"_compression"}),
     frozenset({"_ffi", "_keys", "_ttl", "_options", "serializers"}),
-    frozenset({"_status", "_codec", "_scratch", "_verbs", "pins", "stats"}),
+    frozenset(
+        {"_status", "_codec", "_scratch", "_verbs", "_huge_pages", "pins", "stats"}
+    ),
     frozenset({"_handle"}),
     frozenset({"_raw"}),
     frozenset({"_many", "_attachment"}),
@@ -34,6 +36,7 @@ EXTENSIONS = {"_lilcache": "_ffi", "_quick": "_ffi", "_fast": "_ffi", "_view": "
 FFI_USERS = {
     "_status",
     "_scratch",
+    "_huge_pages",
     "_handle",
     "_raw",
     "_many",

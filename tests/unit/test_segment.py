@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
-import re
 import weakref
 from pathlib import Path
 from typing import Any
@@ -46,48 +44,6 @@ def test_an_anonymous_cache_leaves_no_trace() -> None:
     with Cache(anonymous=True, size_mb=1) as cache:
         cache.set("key", "value")
         assert set(Path("/dev/shm").iterdir()) <= before
-
-
-TOUCHES_AND_TELLS = """
-import pathlib, re, sys
-from lilcache import Cache
-from lilcache._ffi import ffi, lib
-pointer = Cache(sys.argv[1], huge_pages=True)._handle.pointer
-bytes(ffi.buffer(lib.lilcache_base(pointer), lib.lilcache_size(pointer)))
-smaps = pathlib.Path("/proc/self/smaps").read_text()
-[own] = re.findall(rf"/lilcache-{sys.argv[1]}.*?VmFlags", smaps, re.DOTALL)
-print(re.search(r"ShmemPmdMapped: +(\\d+) kB", own)[1])
-"""
-
-
-def test_huge_pages_are_told_of_and_mapped_by_other_processes(
-    unique_name: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Whether the kernel gives any is not up to us."""
-    caplog.set_level(logging.INFO, "lilcache")
-    name = unique_name()
-    cache = Cache(name, size_mb=8, huge_pages=True)
-    cache.set("key", VALUE)
-    told = re.fullmatch(
-        rf"cache '{name}': (\d) of 8\.0 MiB are in huge pages(: .*deny.*)?",
-        caplog.messages[-1],
-    )
-    assert told is not None
-    few = int(told[1]) < 8
-    assert (caplog.records[-1].levelno == logging.WARNING, bool(told[2])) == (few, few)
-    mapped_kib = int(run_python(TOUCHES_AND_TELLS, name))
-    assert mapped_kib == int(told[1]) << 10
-    assert cache.get("key") == VALUE
-
-
-def test_huge_pages_are_for_those_who_ask(
-    unique_name: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "lilcache")
-    name = unique_name()
-    caches = [Cache(name, size_mb=4), Cache(name, huge_pages=True)]
-    assert [cache.size_bytes >> 20 for cache in caches] == [4, 4]
-    assert not [line for line in caplog.messages if "huge" in line]
 
 
 def test_checksums_turn_damage_into_a_miss(make_cache: Any) -> None:
