@@ -264,8 +264,8 @@ static void scene_pinned(void) {
     struct lilcache_view views[VIEWS];
     scene_full_flags(LILCACHE_FAVOR_BYTES);
     pin_new(views);
+    put_roles(); /* before: small sets walk on where a large one leaves off */
     go_on_until("parks", 1, step_large);
-    put_roles();
 }
 
 /* As many views as there may be: whichever run is in line is pinned. They lie where
