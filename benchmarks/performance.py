@@ -86,6 +86,7 @@ def measure_all(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     given = {
         "servers": {"directory": options.traces},
         "core": {"pogocache": options.pogocache},
+        "tails": {"rounds": options.rounds},
     }
     path: Path = options.json
     if any(name in INSIDE for name in options.suites):
