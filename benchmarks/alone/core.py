@@ -146,18 +146,19 @@ def rows(folder: Path, pogocache: Path | None = None) -> Iterator[dict[str, Any]
         pogocache: absolute path of a checkout of pogocache, to be measured in turns.
     """
     build(PROGRAM, folder)
-    engines = {"core": ([str(PROGRAM)], []), "huge": ([str(PROGRAM)], ["huge"])}
+    engines = {"core": (PROGRAM, ""), "huge": (PROGRAM, "huge")}
     if pogocache is not None:
         build(PEER, folder, f"POGOCACHE={pogocache}")
-        engines["pogocache"] = ([str(PEER)], [])
+        engines["pogocache"] = (PEER, "")
     for entries in ENTRIES:
         one = 0.0
         for threads in THREADS:
             words = [str(entries), str(threads), str(ROUNDS)]
             runs: dict[str, list[dict[str, Any]]] = {name: [] for name in engines}
             for _ in range(TURNS):
-                for name, (program, more) in engines.items():
-                    text = output_of([*program, *words, *more], folder)
+                for name, (program, pages) in engines.items():
+                    command = [str(program), *words, *pages.split()]
+                    text = output_of(command, folder)
                     runs[name].append(json.loads(text))
             row = best_of(runs["core"]) | in_huge_pages(runs["huge"], runs["core"])
             if pogocache is not None:

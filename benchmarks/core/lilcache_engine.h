@@ -5,7 +5,7 @@
 
 static struct lilcache *cache;
 
-/* The share of the cache that the kernel gives some, at the third request. */
+/* The share of the cache that is in huge pages, each asked for three times at most. */
 static double in_huge_pages(uint64_t size) {
     uint64_t page = lilcache_huge_page();
     uint64_t given = 0;
