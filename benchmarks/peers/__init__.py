@@ -7,7 +7,7 @@ that can be, since a wrapper costs as much as the fastest of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
@@ -43,6 +43,9 @@ class Verbs:
         delete: removes a key that is there; None if the peer cannot.
         value_max: bytes of the longest value that it takes.
         takes_str: whether a str comes back as it was.
+        get_many: returns the keys that are there and their values, one call for all;
+            None where nobody asks for it.
+        set_many: stores a mapping, one call for all; None as well.
     """
 
     get: Callable[[str], Any]
@@ -50,6 +53,8 @@ class Verbs:
     delete: Callable[[str], Any] | None
     value_max: int = 1 << 40
     takes_str: bool = True
+    get_many: Callable[[Sequence[str]], Mapping[str, Any]] | None = None
+    set_many: Callable[[Mapping[str, Any]], Any] | None = None
 
 
 class Peer(Protocol):

@@ -18,7 +18,14 @@ def open_as(kind: type[PlainCache], size_mb: int, folder: Path) -> PlainCache:
 
 def verbs_of(cache: PlainCache) -> Verbs:
     """Return the cache's own methods."""
-    return Verbs(cache.get, cache.set, cache.delete, value_max=cache.max_value_bytes)
+    return Verbs(
+        cache.get,
+        cache.set,
+        cache.delete,
+        value_max=cache.max_value_bytes,
+        get_many=cache.get_many,
+        set_many=cache.set_many,
+    )
 
 
 @contextmanager

@@ -28,7 +28,14 @@ def joined(size_mb: int, folder: Path) -> Iterator[Verbs]:
     client = pylibmc.Client([str(folder / SOCKET)], binary=True)
     try:
         value_max = item_max(size_mb) - 1024
-        yield Verbs(client.get, client.set, client.delete, value_max=value_max)
+        yield Verbs(
+            client.get,
+            client.set,
+            client.delete,
+            value_max=value_max,
+            get_many=client.get_multi,
+            set_many=client.set_multi,
+        )
     finally:
         client.disconnect_all()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -19,7 +20,19 @@ SOCKET = "redis.sock"
 def joined(size_mb: int, folder: Path) -> Iterator[Verbs]:
     """Give the methods of a client of the server that is there."""
     with redis.Redis(unix_socket_path=str(folder / SOCKET)) as client:
-        yield Verbs(client.get, client.set, client.delete, takes_str=False)
+
+        def get_many(keys: Sequence[str]) -> dict[str, Any]:
+            values = client.mget(keys)
+            return {k: v for k, v in zip(keys, values, strict=True) if v is not None}
+
+        yield Verbs(
+            client.get,
+            client.set,
+            client.delete,
+            takes_str=False,
+            get_many=get_many,
+            set_many=client.mset,
+        )
 
 
 @contextmanager
