@@ -368,7 +368,8 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
     ahead.count = ahead.used = 0; /* and not the rest, which is large */
 
     at = ctl->sh_victim_at = evict_pass_dead(shard, start, at, fill, slice);
-    while (at < fill) {
+    /* Once nothing lives in it, what is left is passed by at once [E2]. */
+    while (at < fill && lc_load_relaxed(&shard->blocks[head].bl_live) != 0) {
         struct lc_place place;
         if (slice->freed >= freed_wanted || slice->walked >= walk_max) {
             return false;

@@ -294,6 +294,24 @@ TEST(overwrites_of_one_key_evict_nothing_else, 120) {
     lilcache_close(cache);
 }
 
+/* A hundred keys: what is older than the newest run has all been overwritten. */
+TEST(a_run_in_which_nothing_lives_goes_at_once, 60) {
+    struct lilcache *cache = ct_open(16 * MIB);
+    const struct shm_shard *ctl = cache->segment->shards[0].ctl;
+    uint64_t freed = 0;
+    for (uint64_t i = 0; i < 1000000; i++) {
+        uint32_t before = ctl->sh_free_blocks;
+        CHECK_EQ(ct_set(cache, i % 100, i, 100), LILCACHE_OK);
+        freed += ctl->sh_free_blocks > before;
+        CHECK_EQ(ctl->sh_victim, LC_NO_BLOCK);
+    }
+    printf("  blocks were freed in %llu sets\n", (unsigned long long)freed);
+    CHECK(freed > 100);
+    CHECK_EQ(ct_stat(cache, "evictions"), 0);
+    ct_check_unhurt(cache);
+    lilcache_close(cache);
+}
+
 TEST(mixed_sizes_never_fails, 90) {
     struct lilcache *cache = ct_open(64 * MIB);
     struct ct_random random = {3};
