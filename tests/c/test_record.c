@@ -55,6 +55,26 @@ TEST(written_and_read, 10) {
     lilcache_close(cache);
 }
 
+/* In memory of just that length: a byte read beyond it is an error of its own. */
+TEST(every_byte_of_a_key_is_compared, 10) {
+    for (uint32_t length = 1; length <= 64; length++) {
+        uint8_t *one = malloc(length);
+        uint8_t *other = malloc(length);
+        CHECK(one && other);
+        for (uint32_t i = 0; i < length; i++) {
+            one[i] = other[i] = (uint8_t)(7 * i + length);
+        }
+        CHECK(lc_key_equal(one, other, length));
+        for (uint32_t bit = 0; bit < 8 * length; bit++) {
+            other[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            CHECK(!lc_key_equal(one, other, length));
+            other[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+        free(one);
+        free(other);
+    }
+}
+
 TEST(expiry_takes_a_word, 10) {
     struct lilcache *cache = ct_open(MIB);
     struct lc_shard *shard = ct_shard(cache);
