@@ -19,9 +19,9 @@ from typing import Any
 
 from . import inside_uwsgi
 from .interleaved import Cell, measure
-from .peers import PEERS, peer
+from .peers import PEERS, Verbs, peer
 from .performance_tables import tables
-from .processes import BenchmarkError, StoppedError, catch_stop_signals
+from .processes import BenchmarkError, StoppedError, catch_stop_signals, check_stop
 
 INSIDE = ("latency", "sizes", "mixes")
 ALONE = {
@@ -36,6 +36,27 @@ ALONE = {
     "servers": "hitratio.servers",
 }
 UWSGI_MB = 256
+WARM_BYTES = 100_000
+WARM_KEYS = [f"warm:{number:02d}" for number in range(64)]
+"""So many that each shard gets its share."""
+
+
+def warm(verbs: Verbs, size_mb: int) -> None:
+    """Have a cache write through all of its memory, as it does in a while.
+
+    A page costs many times as much when it is first written: who writes what comes
+    next to what came before would meet such pages all through a run, and who writes
+    over it none.
+    """
+    if verbs.set is None:
+        return
+    value = b"x" * WARM_BYTES
+    for number in range(2 * (size_mb << 20) // WARM_BYTES):
+        check_stop()
+        verbs.set(WARM_KEYS[number % len(WARM_KEYS)], value)
+    if verbs.delete is not None:
+        for key in WARM_KEYS:
+            verbs.delete(key)
 
 
 def suite_samples(name: str, peers: Sequence[str], rounds: int) -> dict[str, Any]:
@@ -48,6 +69,7 @@ def suite_samples(name: str, peers: Sequence[str], rounds: int) -> dict[str, Any
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="lc-"))
             )
             verbs = stack.enter_context(peer(of).opened(suite.SIZE_MB, folder))
+            warm(verbs, suite.SIZE_MB)
             cells += suite.cells(of, verbs)
         measure(cells, rounds)
     rows = [
