@@ -448,10 +448,11 @@ TEST(a_live_record_marked_dead, 60) {
     lilcache_close(cache);
 }
 
-/* One run whose last record, a dead one, is longer than the run, and one that begins
- * with no record at all. */
+/* One run whose last record, a dead one, is longer than the run, one whose first is,
+ * and one that begins with no record at all. */
 TEST(dead_runs_that_end_or_begin_wrongly, 60) {
-    for (int begins = 0; begins < 2; begins++) {
+    enum { ENDS, BEGINS, BEGINS_WITH_NONE, WAYS };
+    for (int way = ENDS; way < WAYS; way++) {
         cache = ct_open(MIB);
         shard = ct_shard(cache);
         uint32_t dead = LC_NO_BLOCK;
@@ -467,11 +468,15 @@ TEST(dead_runs_that_end_or_begin_wrongly, 60) {
         }
         struct shm_block *block = &shard->blocks[dead];
         uint64_t generation = block->bl_generation;
-        if (begins) {
-            uint64_t at = (uint64_t)dead << shard->block_shift;
-            lc_record_at(shard, at)->rc_key_length = 0;
-        } else {
+        struct shm_record *first =
+            lc_record_at(shard, (uint64_t)dead << shard->block_shift);
+        if (way == ENDS) {
             block->bl_fill -= 8;
+        } else if (way == BEGINS) {
+            first->rc_value_length = (uint32_t)block->bl_fill;
+            CHECK(block->bl_fill + 100 < shard->record_max);
+        } else {
+            first->rc_key_length = 0;
         }
         while (block->bl_generation == generation) {
             CHECK(n < 100000);
