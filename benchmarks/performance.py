@@ -42,21 +42,21 @@ WARM_KEYS = [f"warm:{number:02d}" for number in range(64)]
 
 
 def warm(verbs: Verbs, size_mb: int) -> None:
-    """Have a cache write through all of its memory, as it does in a while.
+    """Have a cache that writes behind go through all of its memory, as it soon has.
 
-    A page costs many times as much when it is first written: who writes what comes
-    next to what came before would meet such pages all through a run, and who writes
-    over it none.
+    A page costs many times as much when it is first written. Such a cache would meet
+    pages like that all through a run, one that writes over its values none.
     """
-    if verbs.set is None:
+    if not verbs.writes_behind:
         return
+    assert verbs.set is not None
+    assert verbs.delete is not None
     value = b"x" * WARM_BYTES
     for number in range(2 * (size_mb << 20) // WARM_BYTES):
         check_stop()
         verbs.set(WARM_KEYS[number % len(WARM_KEYS)], value)
-    if verbs.delete is not None:
-        for key in WARM_KEYS:
-            verbs.delete(key)
+    for key in WARM_KEYS:
+        verbs.delete(key)
 
 
 def suite_samples(name: str, peers: Sequence[str], rounds: int) -> dict[str, Any]:

@@ -332,14 +332,20 @@ static bool evict_find(const struct lc_shard *shard, const struct evict_ahead *a
                                        place);
 }
 
+/* A record that is marked dead lies at `at`, and ends within the bytes there are. */
+static bool evict_is_dead(const struct lc_shard *shard, uint64_t at, uint64_t bytes,
+                          struct lc_record *record) {
+    return lc_record_read(shard, at, record) && record->flags & LC_RECORD_DEAD &&
+           record->total <= bytes;
+}
+
 /* Where the walk is after the records from `at` on that are marked dead, to which no
  * slot points [R1]: they are passed by without a look into the index. */
 static uint64_t evict_pass_dead(const struct lc_shard *shard, uint64_t start,
                                 uint64_t at, uint64_t fill, struct evict_slice *slice) {
     struct lc_record record;
     for (int i = 0; i < EVICT_DEAD_MAX && at < fill; i++) {
-        if (!lc_record_read(shard, start + at, &record) ||
-            !(record.flags & LC_RECORD_DEAD) || record.total > fill - at) {
+        if (!evict_is_dead(shard, start + at, fill - at, &record)) {
             break;
         }
         at += record.total;
@@ -378,7 +384,6 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
             evict_look_ahead(shard, start + at, start + fill,
                              freed_wanted - slice->freed, &ahead);
             if (ahead.count == 0) {
-                evict_purge(shard, head);
                 break;
             }
         }
@@ -399,6 +404,10 @@ static bool evict_walk(struct lc_shard *shard, struct evict_slice *slice,
         if (slice->relocated_bytes == relocated) {
             slice->freed += record->total;
         }
+    }
+    struct lc_record next;
+    if (at < fill && !evict_is_dead(shard, start + at, fill - at, &next)) {
+        evict_purge(shard, head); /* no record, or one that nothing counts: damage */
     }
     evict_finish(shard, head);
     return true;

@@ -12,10 +12,9 @@ from ..processes import check_stop
 TITLE = "Items in 64 MiB by the size of the value, keys of 16 bytes"
 NOTE = (
     "More are set than fit, 16 KiB in a call, then those are counted whose value comes "
-    "back. To servers "
-    "64 MiB is what they are told (`-m 64`, `maxmemory 64mb`); what their processes "
-    "take beside that is not counted. Used: the share of the 64 MiB that is keys and "
-    "values."
+    "back. To servers 64 MiB is what they are told (`-m 64`, `maxmemory 64mb`); what "
+    "their processes take beside that is not counted. Used: the share of the 64 MiB "
+    "that is keys and values."
 )
 PEERS = {"lilcache": "lilcache", "memcached": "memcached", "redis": "Redis"}
 COLUMNS = {"value": "{value}"}

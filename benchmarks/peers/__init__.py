@@ -43,6 +43,8 @@ class Verbs:
         delete: removes a key that is there; None if the peer cannot.
         value_max: bytes of the longest value that it takes.
         takes_str: whether a str comes back as it was.
+        writes_behind: whether a set goes behind the one before it, through all of the
+            memory, before any of that is used again.
         get_many: returns the keys that are there and their values, one call for all;
             None where nobody asks for it.
         set_many: stores a mapping, one call for all; None as well.
@@ -53,6 +55,7 @@ class Verbs:
     delete: Callable[[str], Any] | None
     value_max: int = 1 << 40
     takes_str: bool = True
+    writes_behind: bool = False
     get_many: Callable[[Sequence[str]], Mapping[str, Any]] | None = None
     set_many: Callable[[Mapping[str, Any]], Any] | None = None
 

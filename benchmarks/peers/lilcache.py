@@ -23,6 +23,7 @@ def verbs_of(cache: PlainCache) -> Verbs:
         cache.set,
         cache.delete,
         value_max=cache.max_value_bytes,
+        writes_behind=True,
         get_many=cache.get_many,
         set_many=cache.set_many,
     )

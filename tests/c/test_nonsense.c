@@ -448,6 +448,28 @@ TEST(a_live_record_marked_dead, 60) {
     lilcache_close(cache);
 }
 
+/* Runs that count nothing of what lives in them are not left before their slots are. */
+TEST(live_runs_that_count_nothing, 60) {
+    fresh(MIB, 2000);
+    uint32_t lied = 0;
+    for (uint32_t b = 0; b < shard->block_count; b++) {
+        if (lc_word_state(shard->blocks[b].bl_word) == LC_BLOCK_SEALED &&
+            shard->blocks[b].bl_live != 0) {
+            shard->blocks[b].bl_live = 0;
+            lied++;
+        }
+    }
+    CHECK(lied > 2);
+    for (uint64_t n = 2000; n < 40000; n++) {
+        CHECK_EQ(ct_set(cache, n, n, 30), LILCACHE_OK);
+    }
+    for (uint64_t n = 0; n < 2000; n++) {
+        CHECK(ct_get(cache, n, n, 30) != CT_WRONG);
+    }
+    ct_check_unhurt(cache); /* no slot that points to nothing */
+    lilcache_close(cache);
+}
+
 /* One run whose last record, a dead one, is longer than the run, one whose first is,
  * and one that begins with no record at all. */
 TEST(dead_runs_that_end_or_begin_wrongly, 60) {
@@ -472,6 +494,9 @@ TEST(dead_runs_that_end_or_begin_wrongly, 60) {
             lc_record_at(shard, (uint64_t)dead << shard->block_shift);
         if (way == ENDS) {
             block->bl_fill -= 8;
+            /* Counting a record it is walked to its end; expired it is chosen. */
+            block->bl_live = 1ULL << 32 | 1;
+            block->bl_expires = 1;
         } else if (way == BEGINS) {
             first->rc_value_length = (uint32_t)block->bl_fill;
             CHECK(block->bl_fill + 100 < shard->record_max);
