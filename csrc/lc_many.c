@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lc_block.h"
+#include "lc_change.h"
 #include "lc_hash.h"
 #include "lc_segment.h"
 #include "lc_shard.h"
@@ -94,7 +95,7 @@ int64_t lilcache_delete_many(struct lilcache *cache, size_t count, const void *k
         if (status == LILCACHE_OK) {
             results[i] = lc_key_make(segment, at, key_lengths[i], key_types[i], &key);
             if (results[i] == LILCACHE_OK) {
-                results[i] = lc_write_delete(segment, &key, LILCACHE_SLICE_MS);
+                results[i] = lc_change_delete(segment, &key, LILCACHE_SLICE_MS);
             }
             deleted += results[i] == LILCACHE_OK;
             if (results[i] == LILCACHE_BUSY) {

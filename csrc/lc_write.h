@@ -1,4 +1,4 @@
-/* The write operations on one key, for lc_many.c as well. */
+/* The set of one key, for lc_many.c as well. */
 #ifndef LC_WRITE_H
 #define LC_WRITE_H
 
@@ -22,7 +22,5 @@ struct lc_condition {
 int lc_write_set(struct lc_segment *segment, const struct lc_key *key,
                  const struct lc_value *value, const struct lc_condition *condition,
                  uint32_t wait_ms);
-int lc_write_delete(struct lc_segment *segment, const struct lc_key *key,
-                    uint32_t wait_ms);
 
 #endif

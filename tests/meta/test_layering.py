@@ -74,7 +74,8 @@ C_LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"lc_recover", "lc_segment"}),
     frozenset({"lc_shard"}),
     frozenset({"lc_stats", "lc_read"}),
-    frozenset({"lc_write"}),
+    frozenset({"lc_step"}),
+    frozenset({"lc_write", "lc_change"}),
     frozenset({"lc_many"}),
 )
 

@@ -108,13 +108,13 @@ inline SCRIBBLE() {
 }
 
 inline SHORTEN_TTL() {
-    /* @code csrc/lc_write.c write_touch_locked */
+    /* @code csrc/lc_change.c change_touch_locked */
     STORE(RELAXED, EXPIRED, 1); /* lc_store_relaxed(lc_record_expiry_word(shard, record), expires) */
     replaced = 1
 }
 
 inline CLEAR() {
-    /* @code csrc/lc_write.c write_clear_shard */
+    /* @code csrc/lc_change.c change_clear_shard */
     STORE(RELEASE, EPOCH, 1); /* lc_store_release(&ctl->sh_epoch */
     replaced = 1
 }

@@ -61,9 +61,9 @@ SEEDS = (
             (
                 "    lc_append_head_locked(shard, source, spot.at, &record);\n"
                 "    lc_append_value(shard, source, &record);\n"
-                "    return write_commit_locked(shard, key, &spot, &record);",
+                "    return lc_step_commit_locked(shard, key, &spot, &record);",
                 "    lc_append_head_locked(shard, source, spot.at, &record);\n"
-                "    status = write_commit_locked(shard, key, &spot, &record);\n"
+                "    status = lc_step_commit_locked(shard, key, &spot, &record);\n"
                 "    lc_append_value(shard, source, &record);\n"
                 "    return status;",
             ),
