@@ -87,9 +87,9 @@ SEEDS = (
         (
             (
                 "    lc_append_head_locked(shard, source, spot.at, &record);",
-                "    lc_shard_leave(shard);\n"
+                "    lc_step_leave(shard, LILCACHE_OK);\n"
                 "    lc_append_head_locked(shard, source, spot.at, &record);\n"
-                "    if (lc_shard_enter(shard, 1000)) {\n"
+                "    if (lc_step_enter(shard, 1000)) {\n"
                 "        return LILCACHE_BUSY;\n"
                 "    }",
             ),
