@@ -1,7 +1,6 @@
 /* The steps of which every write is made:
  *
- *   lock -> upkeep -> a slice of eviction -> look the key up -> room -> record ->
- * publish
+ *   lock -> upkeep -> slice of eviction -> look-up -> room -> record -> publish
  *
  * Nothing found in the index survives an eviction, so the look-up is repeated whenever
  * room had to be made.

@@ -78,8 +78,8 @@ static int write_store_locked(struct lc_shard *shard, const struct lc_key *key,
         status = lc_step_room_locked(shard, key, lc_append_plan(shard, source), &spot);
     }
     if (status == LILCACHE_OK) {
-        status = write_allowed(shard, key, &spot,
-                               condition); /* eviction may have taken the key */
+        /* Once more: eviction may have taken the key. */
+        status = write_allowed(shard, key, &spot, condition);
     }
     if (status != LILCACHE_OK) {
         return status;
@@ -112,13 +112,13 @@ static int write_reserve(struct lc_shard *shard, const struct lc_key *key,
         *pin = lc_pin_take(shard->segment, shard->number, block,
                            lc_run_span_racy(shard, block), false);
         LC_CRASH(large_reserved);
-        if (*pin <
-            0) { /* no pin to be had: copy where nobody can take the place away */
+        if (*pin < 0) {
+            /* No pin to be had: copy where nobody can take the place away. */
             struct lc_spot fresh;
             lc_append_value(shard, source, record);
-            lc_step_look_locked(shard, key, &fresh);
+            lc_step_look_locked(shard, key, &fresh); /* room may have cost the key */
             status = write_allowed(shard, key, &fresh, condition);
-            if (status == LILCACHE_OK) { /* making room may have taken the key */
+            if (status == LILCACHE_OK) {
                 status = lc_step_commit_locked(shard, key, &fresh, record);
             }
         }
@@ -132,10 +132,9 @@ static int write_commit_large(struct lc_shard *shard, const struct lc_key *key,
                               const struct lc_record *record, uint64_t generation) {
     struct lc_spot spot;
     int status = LILCACHE_BUSY;
+    /* Longer than other writes wait: the copying would have been for nothing. */
     for (int i = 0; status == LILCACHE_BUSY && i < WRITE_COMMIT_SLICES; i++) {
-        status = lc_step_enter_for(
-            shard, key,
-            LILCACHE_SLICE_MS); /* all the copying would have been for nothing */
+        status = lc_step_enter_for(shard, key, LILCACHE_SLICE_MS);
     }
     if (status != LILCACHE_OK) {
         return status;
